@@ -1,0 +1,14 @@
+"""``t2s train`` as the entry point of a Ray job: the same function, the same exit codes.
+
+``t2s submit train -- -c configs/FILE.yaml key.path=value`` runs it, or by hand
+``ray job submit --working-dir . -- python jobs/train.py -c configs/FILE.yaml key.path=value``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from t2s.cli.main import run
+
+if __name__ == "__main__":
+    sys.exit(run(["train", *sys.argv[1:]]))

@@ -1,0 +1,276 @@
+"""The ``t2s`` command. Arguments and configuration are read first; torch and Ray are imported by what runs.
+
+Exit codes: 0 ok, 1 failed, 2 usage or configuration, 3 data, 4 environment, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from t2s import __version__
+from t2s.cli.console import err
+from t2s.cli.data import data_app
+from t2s.errors import EXIT_INTERRUPTED, EXIT_OK, T2SError
+
+app = typer.Typer(
+    name="t2s",
+    help="Fine-tune a language model to turn questions into SQL over your tables, on Ray.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(data_app, name="data")
+config_app = typer.Typer(help="The configuration.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(config_app, name="config")
+track_app = typer.Typer(help="The record of runs.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(track_app, name="track")
+
+Configs = Annotated[
+    list[Path], typer.Option("--config", "-c", help="A YAML file; may be repeated, later ones win.")
+]
+Overrides = Annotated[
+    list[str], typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that win over files.")
+]
+AdapterPath = Annotated[
+    str,
+    typer.Option(help="An adapter's directory, `champion`, a version number, or `none` for the bare base."),
+]
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command and return its exit code; an expected failure becomes one message on standard error."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    try:
+        code = app(arguments, standalone_mode=False)
+    except T2SError as error:
+        err.print(f"error: {error}", style="red", markup=False)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        err.print("interrupted")
+        return EXIT_INTERRUPTED
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except Exception as error:
+        usage = _usage_error(error)
+        if usage is None:
+            raise
+        err.print(f"error: {usage}", style="red", markup=False)
+        return 2
+    return code if isinstance(code, int) else EXIT_OK
+
+
+def _usage_error(error: Exception) -> str | None:
+    """The message of a wrong option or argument (click's own exception, which typer bundles), else None."""
+    formatter = getattr(error, "format_message", None)
+    return formatter() if formatter and getattr(error, "exit_code", None) == 2 else None
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"t2s {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True)] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    name: Annotated[str | None, typer.Option(help="Name of the run's directory; it must not exist.")] = None,
+    max_train_samples: Annotated[int | None, typer.Option(help="Train on this many examples.")] = None,
+    max_val_samples: Annotated[int | None, typer.Option(help="Validate on this many examples.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Passes over the examples.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Examples a worker takes in one forward pass.")
+    ] = None,
+) -> None:
+    """Fine-tune an adapter (Ray Train, TRL, QLoRA)."""
+    from t2s.cli.verbs import train_verb
+
+    flags = {
+        "training.max_train_samples": max_train_samples,
+        "training.max_val_samples": max_val_samples,
+        "training.epochs": epochs,
+        "training.learning_rate": lr,
+        "training.batch_size": batch_size,
+    }
+    train_verb(_load(config, overrides, flags), name)
+
+
+@app.command()
+def search(
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    name: Annotated[
+        str | None, typer.Option(help="Name of the search's directory; it must not exist.")
+    ] = None,
+    trials: Annotated[int | None, typer.Option(help="Settings to try.")] = None,
+) -> None:
+    """Search rank, alpha and learning rate (Ray Tune, Optuna, ASHA)."""
+    from t2s.cli.verbs import search_verb
+
+    search_verb(_load(config, overrides, {"search.num_trials": trials}), name)
+
+
+@app.command()
+def evaluate(
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    adapter_path: AdapterPath = "champion",
+    max_samples: Annotated[
+        int | None, typer.Option(min=1, help="Ask this many questions, drawn with the seed.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    base: Annotated[bool, typer.Option(help="Measure the bare base on the same questions too.")] = True,
+    name: Annotated[str | None, typer.Option(help="Name of the evaluation's directory.")] = None,
+) -> None:
+    """Score base and adapter: execution and logical-form accuracy by category."""
+    from t2s.cli.verbs import evaluate_verb
+
+    evaluate_verb(_load(config, overrides), adapter_path, split, max_samples, base, name)
+
+
+@app.command()
+def infer(
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    adapter_path: AdapterPath = "champion",
+    question: Annotated[str | None, typer.Option(help="One question.")] = None,
+    schema: Annotated[str | None, typer.Option(help='"TABLE: t ( id (real), name (text) )"')] = None,
+    database: Annotated[Path | None, typer.Option(help="A SQLite file to ask, instead of a schema.")] = None,
+    table: Annotated[str | None, typer.Option(help="The table of that file, if it has several.")] = None,
+    examples: Annotated[bool, typer.Option("--examples", help="Answer three built-in questions.")] = False,
+    input: Annotated[
+        Path | None, typer.Option(help="JSONL lines of question and schema (or database).")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the answers go; standard output if absent.")
+    ] = None,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", help="Ask one question after the other.")
+    ] = False,
+) -> None:
+    """Turn questions into SQL: one, a file of them, or interactively."""
+    from t2s.cli.infer import infer_verb
+
+    infer_verb(
+        _load(config, overrides),
+        adapter_path,
+        question,
+        schema,
+        database,
+        table,
+        examples,
+        input,
+        output,
+        interactive,
+    )
+
+
+@app.command()
+def serve(
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    port: Annotated[int | None, typer.Option(help="HTTP port.")] = None,
+) -> None:
+    """Serve the champion over HTTP (Ray Serve) until Ctrl-C."""
+    from t2s.cli.serve import serve_command
+
+    serve_command(_load(config, overrides, {"serve.port": port}))
+
+
+@app.command()
+def ui(
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    port: Annotated[int, typer.Option(help="HTTP port.")] = 5000,
+) -> None:
+    """Open MLflow's pages over the recorded runs until Ctrl-C."""
+    from t2s.cli.ui import ui_command
+
+    ui_command(_load(config, overrides), port)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def submit(
+    context: typer.Context,
+    verb: Annotated[str, typer.Argument(help="train, search, evaluate or serve.")],
+    address: Annotated[str | None, typer.Option(help="The cluster's dashboard, http://HOST:8265.")] = None,
+    working_dir: Annotated[Path, typer.Option(help="The directory that is uploaded.")] = Path(),
+    wait: Annotated[bool, typer.Option(help="Follow the job's log and return its exit code.")] = True,
+) -> None:
+    """Run train, search, evaluate or serve as a job on a Ray cluster: t2s submit train -- -c FILE key=value."""
+    from t2s.cli.jobs import submit as submit_job
+
+    raise typer.Exit(submit_job(verb, context.args, address, working_dir, wait))
+
+
+@app.command()
+def doctor(
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Check this machine against a configuration: pass, warn or fail, each with its cure."""
+    from t2s.cli.doctor import doctor_verb
+
+    raise typer.Exit(doctor_verb(_load(config, overrides), as_json))
+
+
+@app.command()
+def quickstart(
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+) -> None:
+    """The whole path, small: search, train, evaluate, register, serve, three questions over HTTP."""
+    from t2s.cli.quickstart import quickstart_verb
+
+    quickstart_verb(config, overrides)
+
+
+@config_app.command("show")
+def config_show(
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+) -> None:
+    """Print the resolved configuration as YAML."""
+    from t2s.config import dump
+
+    typer.echo(dump(_load(config, overrides)), nl=False)
+
+
+@track_app.command("replay")
+def track_replay(
+    run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+) -> None:
+    """Send MLflow what it missed of a run; twice adds nothing."""
+    from t2s.track.replay import replay
+
+    typer.echo(f"{replay(run_dir, _load(config, overrides))} values sent")
+
+
+def _load(files: list[Path], overrides: list[str], flags: dict[str, object] | None = None):  # type: ignore[no-untyped-def]
+    """The configuration of a command; its flags win over everything else."""
+    from t2s.config import load
+
+    given = [f"{key}={value}" for key, value in (flags or {}).items() if value is not None]
+    return load(files, [*overrides, *given])

@@ -1,0 +1,155 @@
+"""The bodies of ``t2s train``, ``search`` and ``evaluate``: run the thing, show it, say what to type next."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from t2s.cli.console import meter, next_steps, out, say, table
+from t2s.config import Config
+from t2s.errors import ConfigError, suggest
+from t2s.runtime import pin_paths, ray_session
+
+
+def train_verb(config: Config, name: str | None) -> None:
+    """Train one adapter."""
+    from t2s.train.launch import train
+
+    config = pin_paths(config)
+    with ray_session(config), meter("training") as progress:
+        result = train(config, name, say, progress.metrics)
+    out.print(str(result.adapter))
+    losses = "  ".join(f"{k} {v:.4f}" for k, v in result.metrics.items() if k.endswith("loss"))
+    say(
+        f"{losses}  in {result.metrics.get('wall_s', 0):.0f} s ({result.metrics.get('cpu_s', 0):.0f} CPU s a worker)"
+    )
+    same = _same_settings()
+    next_steps(
+        f"t2s evaluate --adapter-path {_short(result.adapter)} {same}",
+        f"t2s infer --adapter-path {_short(result.adapter)} --interactive {same}",
+        f"t2s ui {same}",
+    )
+
+
+def search_verb(config: Config, name: str | None) -> None:
+    """Search for a better setting."""
+    from t2s.search.run import search
+
+    config = pin_paths(config)
+    with ray_session(config):
+        result = search(config, name, say, show_rung)
+    rows = [_trial_row(trial, trial.id == result.best.id) for trial in result.trials]
+    table("trials", ("trial", "r", "alpha", "learning rate", "rungs", "eval loss", "state"), rows)
+    best = result.search_dir / "best.yaml"
+    next_steps(f"t2s train {_same_settings()} -c {_short(best)}", f"t2s ui {_same_settings()}")
+
+
+def show_rung(trial_id: str, setting: dict[str, float], metrics: dict[str, Any]) -> None:
+    """One line for each rung that a trial reached."""
+    say(
+        f"  trial {trial_id}  r {setting['r']:g}  alpha {setting['r'] * setting['alpha_over_r']:g}  "
+        f"lr {setting['learning_rate']:.2e}  rung {metrics['training_iteration']}  eval loss {metrics['eval_loss']:.4f}"
+    )
+
+
+def evaluate_verb(
+    config: Config, adapter: str, split: str, max_samples: int | None, with_base: bool, name: str | None
+) -> None:
+    """Score an adapter beside its base."""
+    from t2s.evaluate.run import SPLITS, choose_examples, evaluate, write_evaluation
+    from t2s.registry import resolve_adapter
+    from t2s.track.files import new_run_dir, write_run_files
+
+    if split not in SPLITS:
+        raise ConfigError(f"--split {split}: expected one of {', '.join(SPLITS)}{suggest(split, SPLITS)}")
+    config = pin_paths(config)
+    resolved = resolve_adapter(config, adapter)
+    adapters = ({"base": None} if with_base or resolved.path is None else {}) | (
+        {"tuned": resolved.path} if resolved.path else {}
+    )
+    _check_adapter(config, resolved.path)
+    examples, about = choose_examples(config, split, max_samples)
+    run_dir = new_run_dir(config.output_dir, "evaluate", name)
+    write_run_files(run_dir, config)
+    say(
+        f"evaluation {run_dir}: {len(examples)} questions of {config.data.pipeline} {split}, {' and '.join(adapters)}"
+    )
+    with ray_session(config), meter("answering") as progress:
+        found = evaluate(config, adapters, examples, about, progress.update)
+    write_evaluation(found, run_dir)
+    track_evaluation(config, run_dir, found)
+    show_evaluation(found)
+    next_steps(f"less {_short(run_dir / 'predictions.jsonl')}", f"t2s serve {_same_settings()}")
+
+
+def _check_adapter(config: Config, adapter: Path | None) -> None:
+    """Refuse an adapter that does not fit before anything is written or started."""
+    from t2s.model.adapter import check_base, read_manifest
+    from t2s.model.base import find_base
+
+    base = find_base(config.model)
+    if adapter is not None:
+        check_base(read_manifest(adapter), adapter, base)
+
+
+def track_evaluation(config: Config, run_dir: Path, found: Any) -> None:
+    """An evaluation in MLflow: overall scores as metrics, the files as artifacts."""
+    from t2s.track.files import remember_run
+    from t2s.track.runs import Tracker, tracking_uri
+
+    tracker = Tracker(config)
+    run_id = tracker.start_run(run_dir.name, "evaluate", found.results["data"], key=str(run_dir))
+    remember_run(run_dir, run_id, tracking_uri(config))
+    tracker.log_metrics(run_id, overall_scores(found.rows))
+    tracker.log_artifacts(run_id, run_dir)
+    tracker.finish(run_id)
+
+
+def overall_scores(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """``{"ex_base": 0.1, "ex_tuned": 0.6, ...}`` of the last row."""
+    cells = {(metric, side): rows[-1][metric][side] for metric in ("ex", "lf") for side in ("base", "tuned")}
+    return {f"{metric}_{side}": cell["accuracy"] for (metric, side), cell in cells.items() if cell}
+
+
+def show_evaluation(found: Any) -> None:
+    """The table, and what went wrong how often."""
+    from t2s.evaluate.table import cells
+
+    data = found.results["data"]
+    title = f"accuracy in % on {data['n']} questions of {data['pipeline']} {data['split']}"
+    head = ("category", "n", "EX base", "EX tuned", "change", "LF base", "LF tuned", "change")
+    table(title, head, [cells(row) for row in found.rows])
+    for side, counts in found.results["outcomes"].items():
+        say(f"{side}: " + ", ".join(f"{outcome} {count}" for outcome, count in counts.items()))
+
+
+def _trial_row(trial: Any, best: bool) -> list[str]:
+    setting = trial.setting
+    return [
+        trial.id + (" *" if best else ""),
+        f"{setting.get('r', 0):g}",
+        f"{setting.get('r', 0) * setting.get('alpha_over_r', 0):g}",
+        f"{setting.get('learning_rate', 0):.2e}",
+        str(trial.rungs),
+        "–" if trial.loss is None else f"{trial.loss:.4f}",
+        trial.state + (f": {trial.error}" if trial.error else ""),
+    ]
+
+
+def _same_settings() -> str:
+    """The ``-c`` files and overrides of this command, for the next one."""
+    words, kept = sys.argv[1:], []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in ("-c", "--config"):
+            kept += ["-c", following]
+        elif re.match(r"[a-z_]+(\.\w+)*=", word):
+            kept.append(word)
+    return shlex.join(kept)
+
+
+def _short(path: Path) -> str:
+    """The path relative to the current directory if it is below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,29 @@
+"""The nouns of generation: one question over one schema, and one answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from t2s.sql.core import Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A question and the schema that it is asked of."""
+
+    question: str
+    schema: Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """What the model wrote.
+
+    ``sql`` is the first statement in ``text``, the raw continuation; it need not be valid. ``finished`` is
+    False if the model ran into the token limit.
+    """
+
+    sql: str
+    text: str
+    num_tokens: int
+    finished: bool

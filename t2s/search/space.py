@@ -1,0 +1,82 @@
+"""The space of a search: which settings Optuna may propose, and how a proposal becomes a configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from t2s.config import Config
+from t2s.errors import ConfigError
+
+Setting = dict[str, float]
+"""``r``, ``alpha_over_r`` and ``learning_rate`` of one trial."""
+
+
+def default_setting(config: Config) -> Setting:
+    """What the configuration itself says; it is always the first trial."""
+    return {
+        "r": config.lora.r,
+        "alpha_over_r": config.lora.alpha / config.lora.r,
+        "learning_rate": config.training.learning_rate,
+    }
+
+
+def define_space(config: Config) -> Any:
+    """Optuna's define-by-run function. The configured setting is added to the choices if it is not among them."""
+    default, space = default_setting(config), config.search.space
+    ranks = sorted({*space.r, int(default["r"])})
+    scales = sorted({*space.alpha_over_r, default["alpha_over_r"]})
+    rate = space.learning_rate
+    low, high = min(rate.low, default["learning_rate"]), max(rate.high, default["learning_rate"])
+
+    def suggest(trial: Any) -> None:
+        trial.suggest_categorical("r", ranks)
+        trial.suggest_categorical("alpha_over_r", scales)
+        trial.suggest_float("learning_rate", low, high, log=rate.log)
+
+    return suggest
+
+
+def apply_setting(config: Config, setting: Setting) -> Config:
+    """``config`` with the rank, alpha and learning rate of ``setting``."""
+    r = int(setting["r"])
+    lora = config.lora.model_copy(update={"r": r, "alpha": float(r * setting["alpha_over_r"])})
+    training = config.training.model_copy(update={"learning_rate": float(setting["learning_rate"])})
+    return config.model_copy(update={"lora": lora, "training": training})
+
+
+def trial_config(config: Config, setting: Setting, num_examples: int) -> Config:
+    """The short training of one trial: the whole budget in ``rungs`` equal parts, a validation after each.
+
+    The global batch stays that of the real training, whatever the number of workers, so that a learning rate found
+    here means the same there.
+    """
+    training, search = config.training, config.search
+    batch = training.batch_size * training.gradient_accumulation_steps * training.num_workers
+    per_pass = training.batch_size * search.num_workers
+    if batch % per_pass:
+        raise ConfigError(
+            f"search.num_workers={search.num_workers}: the global batch of {batch} is not a multiple of "
+            f"training.batch_size × search.num_workers = {per_pass}; change one of them"
+        )
+    rungs = search.rungs
+    steps_a_rung = max(1, num_examples // batch // rungs)
+    short = training.model_copy(
+        update={
+            "gradient_accumulation_steps": batch // per_pass,
+            "num_workers": search.num_workers,
+            "max_steps": steps_a_rung * rungs,
+            "epochs": float(steps_a_rung * rungs),
+            "eval_steps": steps_a_rung,
+            "logging_steps": max(1, steps_a_rung // 2),
+        }
+    )
+    return apply_setting(config.model_copy(update={"training": short}), setting)
+
+
+def as_overrides(setting: Setting) -> dict[str, Any]:
+    """The setting as a configuration layer, for ``best.yaml``."""
+    r = int(setting["r"])
+    return {
+        "lora": {"r": r, "alpha": float(r * setting["alpha_over_r"])},
+        "training": {"learning_rate": float(setting["learning_rate"])},
+    }

@@ -1,0 +1,72 @@
+"""Ask an endpoint. Asking changes nothing there, so every retry is safe."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+
+from t2s.errors import DataError, RunError, SetupError
+
+ATTEMPTS = 4
+MAX_WAIT_S = 10.0
+
+
+def ask(
+    url: str,
+    question: str,
+    schema: str | None = None,
+    database: str | None = None,
+    table: str | None = None,
+    execute: bool = True,
+    timeout_s: float = 120.0,
+) -> dict[str, Any]:
+    """``POST /v1/sql`` and return the answer; retries when the endpoint is full, restarting or away.
+
+    Raises:
+        DataError: the endpoint refuses the question (its own line).
+        SetupError: nobody answers at ``url``.
+        RunError: the endpoint failed, or stayed full.
+    """
+    given = {"question": question, "schema": schema, "database": database, "table": table, "execute": execute}
+    body = {key: value for key, value in given.items() if value is not None}
+    problem = ""
+    for attempt in range(ATTEMPTS):
+        try:
+            response = httpx.post(f"{url.rstrip('/')}/v1/sql", json=body, timeout=timeout_s, trust_env=False)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise SetupError(
+                f"{url!r} is not an endpoint's address: {error}; try http://127.0.0.1:8000"
+            ) from None
+        except httpx.TransportError as error:
+            problem, wait_s = f"{type(error).__name__} {error}", 0.5 * 2**attempt
+        else:
+            if response.status_code not in (429, 502, 503):
+                return _read(response)
+            problem, wait_s = _error(response), _retry_after(response, attempt)
+        if attempt < ATTEMPTS - 1:
+            time.sleep(min(wait_s, MAX_WAIT_S))
+    kind = RunError if problem.startswith("HTTP") else SetupError
+    raise kind(f"{url}: no answer after {ATTEMPTS} attempts ({problem}); is it up? start one: t2s serve")
+
+
+def _read(response: httpx.Response) -> dict[str, Any]:
+    if response.status_code == 200:
+        return response.json()
+    if response.status_code < 500:
+        raise DataError(_error(response))
+    raise RunError(_error(response))
+
+
+def _error(response: httpx.Response) -> str:
+    try:
+        line = str(response.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        line = response.text[:200]
+    return f"HTTP {response.status_code}: {line}"
+
+
+def _retry_after(response: httpx.Response, attempt: int) -> float:
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdigit() else 0.5 * 2**attempt

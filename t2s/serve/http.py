@@ -1,0 +1,127 @@
+"""The HTTP edge: the size limit on bodies, errors as one JSON line, and the headers of the playground.
+
+Not covered: who may call. The endpoint has no tokens yet; it listens on loopback unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import logging
+import re
+from importlib import resources
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse
+from ray.serve.exceptions import BackPressureError
+from starlette.exceptions import HTTPException
+
+from t2s.errors import T2SError
+from t2s.serve.schemas import MAX_BODY_BYTES
+
+RETRY_AFTER_S = 2
+log = logging.getLogger("ray.serve")
+
+
+class LimitBody:
+    """ASGI middleware: 413 for a body over the limit, whether it says its length or not."""
+
+    def __init__(self, app: Any, max_bytes: int = MAX_BODY_BYTES) -> None:
+        """``max_bytes`` is the largest body passed on."""
+        self.app, self.max_bytes = app, max_bytes
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Read the body up to the limit, then hand it on whole: the application needs all of it anyway."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self.max_bytes:
+                response = failure(413, f"the body is over {self.max_bytes} bytes")
+                return await response(scope, receive, send)
+        sent = False
+
+        async def replay() -> Any:
+            nonlocal sent
+            if sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        return await self.app(scope, replay, send)
+
+
+def failure(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """``{"error": one line}``."""
+    return JSONResponse({"error": " ".join(message.split())[:500]}, status, headers)
+
+
+def build_api(version: str) -> FastAPI:
+    """An application without routes. No docs page: FastAPI's loads scripts from another host."""
+    api = FastAPI(title="t2s", version=version, docs_url=None, redoc_url=None)
+    api.add_middleware(LimitBody)
+    api.add_exception_handler(RequestValidationError, _invalid)
+    api.add_exception_handler(HTTPException, _http)
+    api.add_exception_handler(BackPressureError, _overloaded)
+    api.add_exception_handler(T2SError, _user_error)
+    api.add_exception_handler(Exception, _bug)
+    return api
+
+
+def playground() -> HTMLResponse:
+    """The page at ``/``, allowed to run its own script and style and to call this host, and nothing else."""
+    html = resources.files("t2s.serve").joinpath("playground.html").read_text(encoding="utf-8")
+    policy = (
+        f"default-src 'none'; script-src {_hash(html, 'script')}; style-src {_hash(html, 'style')}; "
+        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    headers = {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+    }
+    return HTMLResponse(html, headers=headers)
+
+
+def _hash(html: str, tag: str) -> str:
+    """The CSP source of the page's one inline element of this kind."""
+    found = re.findall(rf"<{tag}>(.*?)</{tag}>", html, flags=re.DOTALL)
+    assert len(found) == 1, f"the playground has one inline <{tag}>"
+    digest = base64.b64encode(hashlib.sha256(found[0].encode()).digest()).decode()
+    return f"'sha256-{digest}'"
+
+
+async def _invalid(request: Request, error: Any) -> JSONResponse:
+    """Pydantic's list of problems as one line; the input itself is not echoed."""
+    problems = []
+    for detail in error.errors():
+        place = ".".join(str(part) for part in detail["loc"][1:])
+        message = detail["msg"].removeprefix("Value error, ")
+        problems.append(f"{place}: {message}" if place else message)
+    return failure(422, "; ".join(problems))
+
+
+async def _http(request: Request, error: Any) -> JSONResponse:
+    return failure(error.status_code, str(error.detail), error.headers)
+
+
+async def _overloaded(request: Request, error: Any) -> JSONResponse:
+    return failure(429, "too many questions are waiting; try again soon", {"Retry-After": str(RETRY_AFTER_S)})
+
+
+async def _user_error(request: Request, error: Any) -> JSONResponse:
+    return failure(422, str(getattr(error, "cause", None) or error))
+
+
+async def _bug(request: Request, error: Any) -> JSONResponse:
+    """Ours: the log has the traceback, the caller one line without its inside."""
+    log.error("%s %s failed: %s", request.method, request.url.path, json.dumps(str(error)[:2000]))
+    return failure(500, "internal error; the endpoint's log has the details")

@@ -1,0 +1,152 @@
+"""Start and stop the endpoint on a Ray that is already connected."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sqlite3
+import time
+from typing import Any
+
+from t2s.config import Config
+from t2s.errors import DataError, RunError, SetupError
+
+APP = "t2s"
+GENERATOR = "t2s.generate:load_generator"
+READY_TIMEOUT_S = 60.0
+
+
+def start(config: Config, generator: str = GENERATOR) -> str:
+    """Deploy the endpoint and return its base URL once it answers.
+
+    Ray must be connected and paths absolute (:func:`t2s.runtime.pin_paths`). ``generator`` names the engine
+    as ``package.module:function`` with the signature of :func:`t2s.generate.load_generator`. Databases, the
+    port, the adapter and its base are checked before a process starts.
+
+    Raises:
+        DataError, AdapterError, SetupError: as above.
+        RunError: the model did not start.
+    """
+    check_databases(config)
+    if not _serve_is_running():
+        check_port(config.serve.host, config.serve.port)
+    adapter = _check_adapter(config, generator)
+    _deploy(config, adapter, generator)
+    url = base_url(config)
+    _wait_until_ready(url)
+    return url
+
+
+def stop() -> None:
+    """Take the endpoint down; Ray Serve itself too, unless it serves something else."""
+    from ray import serve
+
+    others = [name for name in serve.status().applications if name != APP]
+    if others:
+        serve.delete(APP)
+    else:
+        serve.shutdown()
+
+
+def base_url(config: Config) -> str:
+    """``http://host:port``; an endpoint on all addresses is called on loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.serve.host, config.serve.host)
+    return f"http://{host}:{config.serve.port}"
+
+
+def check_databases(config: Config) -> None:
+    """Raise a :class:`DataError` naming the first attached database that is not a readable SQLite file."""
+    for name, path in config.serve.databases.items():
+        if not path.is_file():
+            raise DataError(f"serve.databases.{name}: no such file: {path}")
+        try:
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+            tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[
+                0
+            ]
+            connection.close()
+        except sqlite3.Error as error:
+            raise DataError(f"serve.databases.{name}: {path} is not a SQLite database: {error}") from None
+        if not tables:
+            raise DataError(f"serve.databases.{name}: {path} has no tables")
+
+
+def check_port(host: str, port: int, setting: str = "serve.port") -> None:
+    """Raise a :class:`SetupError` if nothing can listen on ``host:port``."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            why = f"{setting}={port}: cannot listen on {host}:{port}: {error.strerror}"
+            raise SetupError(f"{why}; free it or choose another, for example {setting}={port + 1}") from None
+
+
+def _check_adapter(config: Config, generator: str) -> Any:
+    """Resolve the name once: every replica loads this version, wherever the alias goes meanwhile."""
+    from t2s.model.adapter import check_base, read_manifest
+    from t2s.model.base import find_base
+    from t2s.registry import resolve_adapter
+    from t2s.serve.schemas import AdapterInfo
+
+    resolved = resolve_adapter(config, config.serve.adapter)
+    if generator == GENERATOR:
+        files = find_base(config.model)
+        if resolved.path is not None:
+            check_base(read_manifest(resolved.path), resolved.path, files)
+    return AdapterInfo(version=resolved.version, run_id=resolved.run_id)
+
+
+def _serve_is_running() -> bool:
+    from ray import serve
+
+    return bool(serve.status().proxies)
+
+
+def _deploy(config: Config, adapter: Any, generator: str) -> None:
+    from ray import serve
+
+    from t2s.runtime import uses_gpu
+    from t2s.serve.app import build_app
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    application = build_app(config, adapter, generator, num_gpus=1 if uses_gpu(config) else 0)
+    serve.start(
+        proxy_location="HeadOnly", http_options={"host": config.serve.host, "port": config.serve.port}
+    )
+    try:
+        serve.run(application, name=APP, route_prefix="/")
+    except RuntimeError as error:
+        cause = _cause(_messages() or str(error))
+        stop()
+        raise RunError(f"the endpoint did not start: {cause}") from None
+
+
+def _wait_until_ready(url: str) -> None:
+    import httpx
+
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/healthz", timeout=5, trust_env=False).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.2)
+    raise RunError(f"{url}/healthz does not answer; if Ray Serve ran before on another port: serve shutdown")
+
+
+def _messages() -> str:
+    """What Ray Serve says of the deployments that failed; the exception itself only names them."""
+    from ray import serve
+
+    overview = serve.status().applications.get(APP)
+    return "\n".join(each.message for each in overview.deployments.values()) if overview else ""
+
+
+def _cause(message: str) -> str:
+    """The line of a deployment's message that says what went wrong: the last one of a traceback."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    errors = [line for line in lines if "Error" in line.split(":", 1)[0]]
+    return (errors or lines or ["unknown"])[-1][:500]

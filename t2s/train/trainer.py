@@ -1,0 +1,137 @@
+"""TRL's SFTTrainer, shaped by a configuration.
+
+Three things differ from its defaults, all for speed or for the numbers: batches hold examples of like length, the
+language-model head is computed only where there is a label (about a quarter of WikiSQL's tokens; the head is a fifth
+of a small model's work, and TRL's fused one is slow on a CPU), and adapters stay fp32.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+
+from t2s.config import Config
+from t2s.model.precision import resolve_precision
+from t2s.train.batches import LengthSortedBatches
+from t2s.train.texts import Text, TrainingTexts
+
+# transformers brings these two as callbacks that print; t2s shows progress itself.
+_SILENT = {"disable_tqdm": True, "report_to": "none"}
+
+
+def build_trainer(
+    config: Config, model: Any, tokenizer: Any, texts: TrainingTexts, out: Path, world_size: int
+) -> Any:
+    """The trainer of one worker. ``model`` carries the adapter; checkpoints go to ``out``."""
+    trainer = CompletionTrainer(
+        model=model,
+        args=_arguments(config, model.device, out, num_steps(config, len(texts.train), world_size)),
+        train_dataset=_dataset(texts.train),
+        eval_dataset=_dataset(texts.val),
+        processing_class=tokenizer,
+    )
+    # TRL casts the adapters of a quantised base to bf16, whose 8 bits of mantissa swallow small updates.
+    for parameter in trainer.model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32)
+    return trainer
+
+
+class CompletionTrainer(SFTTrainer):
+    """SFTTrainer with length-sorted batches and a head on label positions only; the loss is the same number."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._wanted: torch.Tensor | None = None
+        self.model.get_output_embeddings().register_forward_pre_hook(self._select)
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthSortedBatches:
+        lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
+        # A whole optimizer step, over all workers and accumulated passes, has one length.
+        step = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
+        return LengthSortedBatches(lengths, step, self.args.seed)
+
+    def _select(self, head: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        """Before the head: (batch, time, hidden) becomes (labels, hidden), where a loss is being computed."""
+        return arguments if self._wanted is None else (arguments[0][self._wanted], *arguments[1:])
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """The mean negative log-likelihood of the completions' tokens, over all workers and accumulated passes."""
+        assert not return_outputs, "the logits of a whole batch are never built"
+        inputs = dict(inputs)
+        labels = inputs.pop("labels")[:, 1:]
+        # Position t predicts token t + 1; the last position predicts nothing.
+        self._wanted = torch.nn.functional.pad(labels != -100, (0, 1))
+        try:
+            logits = model(**inputs, use_cache=False).logits
+        finally:
+            self._wanted = None
+        targets = labels[labels != -100]
+        loss = torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+        if num_items_in_batch is None:
+            return loss / max(1, len(targets))
+        # DDP averages gradients over workers, and num_items_in_batch counts the labels of all of them.
+        return loss / num_items_in_batch * self.args.world_size
+
+
+def num_steps(config: Config, num_examples: int, world_size: int) -> int:
+    """Optimizer steps of the whole training."""
+    training = config.training
+    batches = math.ceil(num_examples / (training.batch_size * world_size))
+    per_epoch = max(1, math.ceil(batches / training.gradient_accumulation_steps))
+    steps = math.ceil(per_epoch * training.epochs)
+    return min(steps, training.max_steps) if training.max_steps > 0 else steps
+
+
+def _dataset(texts: list[Text]) -> Dataset:
+    return Dataset.from_dict({"prompt": [p for p, _ in texts], "completion": [c for _, c in texts]})
+
+
+def _arguments(config: Config, device: torch.device, out: Path, steps: int) -> SFTConfig:
+    training = config.training
+    precision = resolve_precision(training.precision, device)
+    return SFTConfig(
+        output_dir=str(out),
+        seed=config.seed,
+        data_seed=config.seed,
+        max_steps=steps,
+        per_device_train_batch_size=training.batch_size,
+        per_device_eval_batch_size=max(training.batch_size, config.inference.batch_size),
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+        gradient_checkpointing=training.gradient_checkpointing,
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.lr_scheduler,
+        warmup_steps=round(training.warmup_ratio * steps),
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim=training.optimizer,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=device.type != "cpu",
+        max_length=None,  # nothing is ever cut: over-long examples were left out before
+        completion_only_loss=True,
+        packing=False,
+        shuffle_dataset=False,
+        logging_steps=training.logging_steps,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # a loss that is no number must be seen, not averaged away
+        eval_strategy="steps" if training.eval_steps else "no",
+        eval_steps=training.eval_steps,
+        save_strategy="steps" if training.save_steps else "epoch",
+        save_steps=training.save_steps or 500,
+        save_total_limit=1,  # Ray keeps the checkpoints; this is only the worker's scratch copy
+        ddp_find_unused_parameters=False,
+        **_SILENT,
+    )

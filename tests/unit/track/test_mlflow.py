@@ -1,0 +1,138 @@
+"""Against a real MLflow store on SQLite, and against servers that are away or silent."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from t2s.config import Config, load
+from t2s.errors import SetupError
+from t2s.track import (
+    Journal,
+    MlflowSink,
+    Tracker,
+    build_sink,
+    recall_run,
+    replay,
+    tracking_uri,
+    write_run_files,
+)
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return load([], [f"output_dir={tmp_path_factory.mktemp('track')}"])
+
+
+@pytest.fixture(scope="module")
+def client(config: Config) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=tracking_uri(config))
+
+
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    with socket.socket() as bound:  # bound, not listening: connections are refused
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    with socket.socket() as listening:  # accepts, never answers
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield listening.getsockname()[1]
+
+
+def test_a_run_has_params_parent_artifacts_and_an_end(config: Config, client: Any, tmp_path: Path) -> None:
+    tracker = Tracker(config)
+    parent = tracker.start_run("search", "search", {})
+    child = tracker.start_run("trial", "trial", {"lora": {"r": 8}, "seed": 1}, parent=parent, tags={"a": "b"})
+    (tmp_path / "report.txt").write_text("fine")
+    tracker.log_artifacts(child, tmp_path, "report")
+    tracker.log_metrics(child, {"ex": 0.5}, step=2)
+    tracker.finish(child)
+    run = client.get_run(child)
+    assert run.data.params == {"lora.r": "8", "seed": "1"} and run.data.metrics == {"ex": 0.5}
+    assert run.data.tags["mlflow.parentRunId"] == parent and run.data.tags["a"] == "b"
+    assert run.info.status == "FINISHED" and run.info.artifact_uri.startswith(
+        f"file://{config.output_dir}/mlartifacts"
+    )
+    assert [f.path for f in client.list_artifacts(child, "report")] == ["report/report.txt"]
+
+
+def test_a_keyed_run_is_taken_up_again_not_made_twice(config: Config) -> None:
+    first = Tracker(config).start_run("trial", "trial", {"r": 8}, key="search-1/trial-3")
+    again = Tracker(config).start_run("trial", "trial", {"r": 16}, key="search-1/trial-3")
+    other = Tracker(config).start_run("trial", "trial", {"r": 8}, key="search-1/trial-4")
+    assert first == again != other
+
+
+def test_the_sink_delivers_everything_on_close(config: Config, client: Any) -> None:
+    run_id = Tracker(config).start_run("train", "train", {})
+    sink = build_sink("mlflow", tracking_uri(config), run_id)
+    assert isinstance(sink, MlflowSink)
+    for step in range(700):
+        sink.log(step, {"loss": 1.0 / (step + 1), "lr": 1e-3})
+    sink.close()
+    assert len(client.get_metric_history(run_id, "loss")) == 700
+
+
+def test_replay_brings_mlflow_to_the_journal_and_twice_adds_nothing(
+    config: Config, client: Any, tmp_path: Path
+) -> None:
+    write_run_files(tmp_path, config)
+    with Journal(tmp_path / "metrics.jsonl") as journal:  # no sink: MLflow saw nothing
+        for step in range(20):
+            journal.log(step, {"loss": 1 / 3 / (step + 1), "norm": float("nan")})
+    assert [replay(tmp_path, config), replay(tmp_path, config)] == [20, 0]
+    run_id = recall_run(tmp_path)
+    with Journal(tmp_path / "metrics.jsonl") as journal:
+        journal.log(20, {"loss": 0.0})
+    assert replay(tmp_path, config) == 1
+    assert len(client.get_metric_history(run_id, "loss")) == 21
+
+
+def test_nothing_happens_with_report_to_none(tmp_path: Path) -> None:
+    config = load([], [f"output_dir={tmp_path / 'runs'}", "training.report_to=none"])
+    tracker = Tracker(config)
+    assert tracker.start_run("train", "train", {}) is None
+    tracker.log_metrics(None, {"a": 1.0})
+    tracker.finish(None)
+    assert not (tmp_path / "runs").exists() and build_sink("none", "", None) is None
+
+
+def test_an_mlflow_that_is_away_is_said_once_and_stops_nothing(
+    dead_port: int, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    config = load([], [f"tracking.uri=http://127.0.0.1:{dead_port}", f"output_dir={tmp_path}"])
+    tracker = Tracker(config)
+    with caplog.at_level(logging.WARNING):
+        assert [tracker.start_run("a", "train", {}) for _ in range(2)] == [None, None]
+    assert caplog.text.count("going on without") == 1
+    with Journal(tmp_path / "metrics.jsonl") as journal:
+        journal.log(1, {"loss": 1.0})
+    with pytest.raises(SetupError, match=r"tracking\.uri"):
+        replay(tmp_path, config)
+
+
+def test_a_silent_server_never_slows_a_step(
+    silent_port: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("t2s.track.sinks.CLOSE_TIMEOUT_S", 1.0)
+    sink = MlflowSink(f"http://127.0.0.1:{silent_port}", "0" * 32)
+    start = time.perf_counter()
+    for step in range(1000):
+        sink.log(step, {"loss": 1.0})
+    assert time.perf_counter() - start < 1.0
+    with caplog.at_level(logging.WARNING):
+        sink.close()
+    assert "misses 1000 of 1000" in caplog.text and "t2s track replay" in caplog.text
