@@ -32,18 +32,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="A Ray cluster on this machine.")
     parser.add_argument("action", choices=["up", "down"])
     parser.add_argument("--workers", type=int, default=1, help="worker nodes beside the head")
-    parser.add_argument(
-        "--cpus", type=int, default=None, help="CPUs that each node offers; default: all / nodes"
-    )
+    parser.add_argument("--cpus", type=int, default=None, help="CPUs that each node offers; default: all / nodes")
     parser.add_argument("--dashboard-port", type=int, default=8265)
-    parser.add_argument(
-        "--state", type=Path, default=Path("runs/cluster"), help="directory of token, logs and ids"
-    )
+    parser.add_argument("--state", type=Path, default=Path("runs/cluster"), help="directory of token, logs and ids")
     given = parser.parse_args()
     return (
-        up(given.state, given.workers, given.cpus, given.dashboard_port)
-        if given.action == "up"
-        else down(given.state)
+        up(given.state, given.workers, given.cpus, given.dashboard_port) if given.action == "up" else down(given.state)
     )
 
 
@@ -54,9 +48,7 @@ def up(state: Path, workers: int, cpus: int | None, dashboard_port: int) -> int:
     if workers < 0 or (cpus is not None and cpus < 1):
         return _fail("--workers is 0 or more, --cpus 1 or more")
     if dashboard_port in RESERVED or not _is_free(dashboard_port):
-        return _fail(
-            f"--dashboard-port {dashboard_port} is in use or inside Ray's own 10002-19999: choose another"
-        )
+        return _fail(f"--dashboard-port {dashboard_port} is in use or inside Ray's own 10002-19999: choose another")
     cpus = cpus or max(1, (os.cpu_count() or 1) // (1 + workers))
     state.mkdir(parents=True, exist_ok=True)
     environment = _environment(_write_token(state))
@@ -120,9 +112,7 @@ def _start(state: Path, name: str, cpus: int, arguments: list[Any], environment:
         )  # fmt: skip
     file = state / "nodes.json"
     nodes = json.loads(file.read_text()) if file.exists() else []
-    file.write_text(
-        json.dumps([*nodes, {"name": name, "pid": node.pid, "started": _started(node.pid)}], indent=1)
-    )
+    file.write_text(json.dumps([*nodes, {"name": name, "pid": node.pid, "started": _started(node.pid)}], indent=1))
 
 
 def _wait(url: str, environment: dict[str, str], nodes: int) -> bool:

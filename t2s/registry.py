@@ -81,9 +81,7 @@ def register(config: Config, run_dir: Path, run_id: str | None) -> Version:
     return version
 
 
-def promote(
-    config: Config, version: int, results: Path, *, alpha: float = 0.05, force: bool = False
-) -> Promotion:
+def promote(config: Config, version: int, results: Path, *, alpha: float = 0.05, force: bool = False) -> Promotion:
     """Make ``version`` the champion if its answers in ``results`` are significantly better.
 
     ``results`` is a ``predictions.jsonl`` or the run directory that holds it. The opponent is the present
@@ -152,9 +150,7 @@ def _decide(
     theirs = _champion_answers(client, champion) if champion else read_answers(file, "base")
     cure = f"run t2s evaluate for both on the same split, or promote --force: {file}"
     if theirs is None:
-        return Promotion(
-            False, f"{against} has no predictions in the registry; {cure}", None, number, against
-        )
+        return Promotion(False, f"{against} has no predictions in the registry; {cure}", None, number, against)
     if not answers.same_questions(theirs):
         return Promotion(False, f"{against} answered other questions; {cure}", None, number, against)
     result = compare(answers, theirs)
@@ -243,9 +239,7 @@ def _nothing_called(client: Any, model: str, name: str) -> str:
     there = f"versions {', '.join(map(str, numbers))}" if numbers else "no adapters yet"
     hint = suggest(name, (CHAMPION, CHALLENGER, "none")) if name not in (CHAMPION, CHALLENGER) else ""
     cure = "train, evaluate and promote one first" if not numbers else "promote one, or name a version"
-    return (
-        f"adapter {name!r}: not in registry {model!r}, which has {there}{hint}: {cure}, or give a directory"
-    )
+    return f"adapter {name!r}: not in registry {model!r}, which has {there}{hint}: {cure}, or give a directory"
 
 
 def _local_copy(client: Any, config: Config, version: Version) -> Path:
@@ -277,6 +271,4 @@ def _mlflow(config: Config) -> Iterator[Any]:
         raise
     except Exception as error:  # fault boundary: three libraries' errors, none of them a user's language
         problem = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise SetupError(
-            f"MLflow registry at {tracking_uri(config)}: {problem}; check tracking.uri"
-        ) from None
+        raise SetupError(f"MLflow registry at {tracking_uri(config)}: {problem}; check tracking.uri") from None

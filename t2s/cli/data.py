@@ -19,21 +19,15 @@ Configs = Annotated[
     list[Path],
     typer.Option("--config", "-c", help="A YAML file; may be repeated, later ones win."),
 ]
-Overrides = Annotated[
-    list[str], typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that win over files.")
-]
+Overrides = Annotated[list[str], typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that win over files.")]
 
 
 @data_app.command()
 def fetch(
     overrides: Overrides = [],  # noqa: B006
     config: Configs = [],  # noqa: B006
-    from_: Annotated[
-        Path | None, typer.Option("--from", help="Copy this archive instead of downloading.")
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option(help="Directory for the archive; data.cache_dir if absent.")
-    ] = None,
+    from_: Annotated[Path | None, typer.Option("--from", help="Copy this archive instead of downloading.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Directory for the archive; data.cache_dir if absent.")] = None,
 ) -> None:
     """Get the WikiSQL archive, by download (taken up again after a break) or from a local copy."""
     from t2s.data.archive import sha256

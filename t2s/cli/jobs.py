@@ -104,9 +104,7 @@ def _exit_code(client: Any, job: str) -> int:
         return int(info.driver_exit_code) if info.driver_exit_code >= 0 else EXIT_FAILED
     if str(info.status) == "STOPPED":
         return EXIT_INTERRUPTED
-    raise RunError(
-        f"{job} {str(info.status).lower()} before it ran: {' '.join((info.message or '').split())[:500]}"
-    )
+    raise RunError(f"{job} {str(info.status).lower()} before it ran: {' '.join((info.message or '').split())[:500]}")
 
 
 def _submit(client: Any, verb: str, arguments: Sequence[str], working_dir: Path) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ import typer
 from t2s import __version__
 from t2s.cli.console import err
 from t2s.cli.data import data_app
+from t2s.config import Config
 from t2s.errors import EXIT_INTERRUPTED, EXIT_OK, T2SError
 
 app = typer.Typer(
@@ -30,12 +32,8 @@ app.add_typer(config_app, name="config")
 track_app = typer.Typer(help="The record of runs.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(track_app, name="track")
 
-Configs = Annotated[
-    list[Path], typer.Option("--config", "-c", help="A YAML file; may be repeated, later ones win.")
-]
-Overrides = Annotated[
-    list[str], typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that win over files.")
-]
+Configs = Annotated[list[Path], typer.Option("--config", "-c", help="A YAML file; may be repeated, later ones win.")]
+Overrides = Annotated[list[str], typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that win over files.")]
 AdapterPath = Annotated[
     str,
     typer.Option(help="An adapter's directory, `champion`, a version number, or `none` for the bare base."),
@@ -97,14 +95,12 @@ def train(
     max_val_samples: Annotated[int | None, typer.Option(help="Validate on this many examples.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the examples.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Examples a worker takes in one forward pass.")
-    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples a worker takes in one forward pass.")] = None,
 ) -> None:
     """Fine-tune an adapter (Ray Train, TRL, QLoRA)."""
     from t2s.cli.verbs import train_verb
 
-    flags = {
+    flags: dict[str, object] = {
         "training.max_train_samples": max_train_samples,
         "training.max_val_samples": max_val_samples,
         "training.epochs": epochs,
@@ -118,9 +114,7 @@ def train(
 def search(
     overrides: Overrides = [],  # noqa: B006
     config: Configs = [],  # noqa: B006
-    name: Annotated[
-        str | None, typer.Option(help="Name of the search's directory; it must not exist.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the search's directory; it must not exist.")] = None,
     trials: Annotated[int | None, typer.Option(help="Settings to try.")] = None,
 ) -> None:
     """Search rank, alpha and learning rate (Ray Tune, Optuna, ASHA)."""
@@ -157,15 +151,9 @@ def infer(
     database: Annotated[Path | None, typer.Option(help="A SQLite file to ask, instead of a schema.")] = None,
     table: Annotated[str | None, typer.Option(help="The table of that file, if it has several.")] = None,
     examples: Annotated[bool, typer.Option("--examples", help="Answer three built-in questions.")] = False,
-    input: Annotated[
-        Path | None, typer.Option(help="JSONL lines of question and schema (or database).")
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Where the answers go; standard output if absent.")
-    ] = None,
-    interactive: Annotated[
-        bool, typer.Option("--interactive", help="Ask one question after the other.")
-    ] = False,
+    input: Annotated[Path | None, typer.Option(help="JSONL lines of question and schema (or database).")] = None,
+    output: Annotated[Path | None, typer.Option(help="Where the answers go; standard output if absent.")] = None,
+    interactive: Annotated[bool, typer.Option("--interactive", help="Ask one question after the other.")] = False,
 ) -> None:
     """Turn questions into SQL: one, a file of them, or interactively."""
     from t2s.cli.infer import infer_verb
@@ -268,7 +256,7 @@ def track_replay(
     typer.echo(f"{replay(run_dir, _load(config, overrides))} values sent")
 
 
-def _load(files: list[Path], overrides: list[str], flags: dict[str, object] | None = None):  # type: ignore[no-untyped-def]
+def _load(files: list[Path], overrides: list[str], flags: Mapping[str, object] | None = None) -> Config:
     """The configuration of a command; its flags win over everything else."""
     from t2s.config import load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import time
@@ -20,12 +21,14 @@ def serve_command(config: Config) -> None:
     Raises what :func:`t2s.serve.run.start` raises.
     """
     from t2s.runtime import pin_paths, ray_session
-    from t2s.serve.run import check_databases, check_port, start, stop
+    from t2s.serve.run import check_adapter, check_databases, check_port, start, stop
 
     config = pin_paths(config)
     check_databases(config)
-    if config.ray.address is None:  # a cluster may serve this port already, to be replaced
+    local = not (config.ray.address or os.environ.get("RAY_ADDRESS"))
+    if local:  # a cluster may serve on this port already, to be replaced
         check_port(config.serve.host, config.serve.port)
+    check_adapter(config)
     with ray_session(config), _signals() as received:
         print(f"starting {config.model.name} with adapter {config.serve.adapter} …", flush=True)
         try:
@@ -35,7 +38,7 @@ def serve_command(config: Config) -> None:
                 time.sleep(3600)
         finally:
             print("stopping the endpoint …", flush=True)
-            stop()
+            stop(leave_serve=local)
     if signal.SIGINT in received:
         raise KeyboardInterrupt
 

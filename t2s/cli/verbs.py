@@ -23,9 +23,7 @@ def train_verb(config: Config, name: str | None) -> None:
         result = train(config, name, say, progress.metrics)
     out.print(str(result.adapter))
     losses = "  ".join(f"{k} {v:.4f}" for k, v in result.metrics.items() if k.endswith("loss"))
-    say(
-        f"{losses}  in {result.metrics.get('wall_s', 0):.0f} s ({result.metrics.get('cpu_s', 0):.0f} CPU s a worker)"
-    )
+    say(f"{losses}  in {result.metrics.get('wall_s', 0):.0f} s ({result.metrics.get('cpu_s', 0):.0f} CPU s a worker)")
     same = _same_settings()
     next_steps(
         f"t2s evaluate --adapter-path {_short(result.adapter)} {same}",
@@ -74,9 +72,7 @@ def evaluate_verb(
     examples, about = choose_examples(config, split, max_samples)
     run_dir = new_run_dir(config.output_dir, "evaluate", name)
     write_run_files(run_dir, config)
-    say(
-        f"evaluation {run_dir}: {len(examples)} questions of {config.data.pipeline} {split}, {' and '.join(adapters)}"
-    )
+    say(f"evaluation {run_dir}: {len(examples)} questions of {config.data.pipeline} {split}, {' and '.join(adapters)}")
     with ray_session(config), meter("answering") as progress:
         found = evaluate(config, adapters, examples, about, progress.update)
     write_evaluation(found, run_dir)

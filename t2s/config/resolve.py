@@ -24,10 +24,10 @@ class _Loader(yaml.SafeLoader):
     """SafeLoader without aliases (no billion laughs) and without silent duplicate keys."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):  # type: ignore[no-untyped-call]
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
             raise yaml.MarkedYAMLError(problem="aliases (*name) are not allowed", problem_mark=mark)
-        return super().compose_node(parent, index)  # type: ignore[no-untyped-call]
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[Any] = set()
@@ -110,9 +110,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     path, separator, text = override.partition("=")
     keys = path.strip().split(".")
     if not separator or not all(keys):
-        raise ConfigError(
-            f"{override!r}: an override is key.path=value, for example training.learning_rate=1e-3"
-        )
+        raise ConfigError(f"{override!r}: an override is key.path=value, for example training.learning_rate=1e-3")
     try:
         value = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError):
@@ -122,9 +120,7 @@ def _parse_override(override: str) -> dict[str, Any]:
     return value
 
 
-def _merge(
-    into: dict[str, Any], layer: Mapping[str, Any], origins: dict[str, str], origin: str, at: str = ""
-) -> None:
+def _merge(into: dict[str, Any], layer: Mapping[str, Any], origins: dict[str, str], origin: str, at: str = "") -> None:
     for key, value in layer.items():
         path = f"{at}.{key}" if at else key
         if isinstance(value, dict) and isinstance(into.get(key), dict):
@@ -152,13 +148,15 @@ def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     lines = []
     for detail in error.errors(include_url=False, include_context=False):
         path = ".".join(str(part) for part in detail["loc"])
-        origin = next((origins[p] for p in _prefixes(path) if p in origins), "configuration")
         message = detail["msg"].removeprefix("Value error, ")
         found = "" if detail["type"] == "value_error" else f", found {detail['input']!r}"
-        lines.append(f"{origin}: {path + ': ' if path else ''}{message}{found}")
+        lines.append(f"{_origin(path, origins)}: {path + ': ' if path else ''}{message}{found}")
     return "\n".join(dict.fromkeys(lines))
 
 
-def _prefixes(path: str) -> list[str]:
+def _origin(path: str, origins: Mapping[str, str]) -> str:
+    """Who said it: the file or override that set ``path`` or a section around it, else those that set parts of it."""
     parts = path.split(".")
-    return [".".join(parts[:end]) for end in range(len(parts), 0, -1)]
+    around = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+    inside = dict.fromkeys(origin for key, origin in origins.items() if not path or key.startswith(f"{path}."))
+    return next((origins[key] for key in around if key in origins), ", ".join(inside) or "configuration")

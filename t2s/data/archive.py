@@ -55,9 +55,7 @@ def _extract(archive: Path, aside: Path, digest: str) -> dict[str, Any]:
                 if not member.isfile() or name not in FILES:
                     continue
                 if name in sizes:
-                    raise DataError(
-                        f"{archive}: holds two files named {name}; expected one archive of one data set"
-                    )
+                    raise DataError(f"{archive}: holds two files named {name}; expected one archive of one data set")
                 sizes[name] = member.size
                 if sum(sizes.values()) > MAX_BYTES:
                     raise DataError(f"{archive}: unpacks to more than {MAX_BYTES} bytes; this is not WikiSQL")
@@ -83,8 +81,6 @@ def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, to: Path) -> None:
 def _refuse_unsafe(archive: Path, member: tarfile.TarInfo) -> None:
     path = PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts or "\\" in member.name:
-        raise DataError(
-            f"{archive}: unsafe member {member.name!r} (it points outside the archive); not unpacked"
-        )
+        raise DataError(f"{archive}: unsafe member {member.name!r} (it points outside the archive); not unpacked")
     if not (member.isfile() or member.isdir()):
         raise DataError(f"{archive}: unsafe member {member.name!r} (a link or a device); not unpacked")

@@ -32,9 +32,7 @@ def build_once(target: Path, write: Callable[[Path], dict[str, Any]]) -> Path:
         raise SetupError(f"cannot write to the cache {target.parent}: {error}; set data.cache_dir") from error
     try:
         manifest = write(aside)
-        (aside / MANIFEST).write_text(
-            json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
+        (aside / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         _move(aside, target)
     except OSError as error:
         raise SetupError(f"cannot fill the cache {target}: {error}; set data.cache_dir") from error

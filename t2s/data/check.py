@@ -86,9 +86,7 @@ class Report:
             lines += _first(f"{name}: gold finds nothing (any empty answer counts as right)", split.empty)
             lines += _first(f"{name}: same question, schema and SQL as an earlier one", split.duplicates)
         lines += _first("the same question over the same schema in two splits", self.leaks)
-        return lines + _first(
-            "tables in two splits: the score says little about unseen tables", self.shared_tables
-        )
+        return lines + _first("tables in two splits: the score says little about unseen tables", self.shared_tables)
 
 
 def check(splits: Splits, progress: Progress | None = None) -> Report:

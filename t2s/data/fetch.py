@@ -51,9 +51,7 @@ def fetch(to: Path, from_: Path | None = None, *, url: str = URL, progress: Prog
         else:
             _download(url, part, progress or (lambda done, total: None))
     except OSError as error:
-        raise SetupError(
-            f"cannot write {part}: {error.strerror or error}; free space or choose --to"
-        ) from error
+        raise SetupError(f"cannot write {part}: {error.strerror or error}; free space or choose --to") from error
     return _believe(part, target, to)
 
 

@@ -81,9 +81,7 @@ class _Reader:
             self.faults.append(f"{path}: no such file; rename dev.jsonl to val.jsonl")
             return []
         examples: dict[str, Example] = {}
-        for number, record in objects(
-            path, lambda n, fault: self.faults.append(f"{place(path, n)}: {fault}")
-        ):
+        for number, record in objects(path, lambda n, fault: self.faults.append(f"{place(path, n)}: {fault}")):
             try:
                 example = self.example(record, f"{split}-{number}")
                 if example.id in examples:

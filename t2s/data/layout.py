@@ -97,9 +97,7 @@ def stored_tables(database: Path) -> set[str]:
         return set()
     try:
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-            return {
-                name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            }
+            return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
         raise DataError(f"{database}: not a SQLite database ({error}); unpack the archive again") from error
 

@@ -69,9 +69,7 @@ def _object(number: int, line: bytes) -> dict[str, Any]:
     try:
         value = _DECODER.decode(line.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise LineFault(
-            f"not UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x}); save it as UTF-8"
-        ) from error
+        raise LineFault(f"not UTF-8 (byte {error.start + 1} is 0x{line[error.start]:02x}); save it as UTF-8") from error
     except json.JSONDecodeError as error:
         raise LineFault(f"not JSON: {error.msg} at column {error.colno}") from error
     except (ValueError, RecursionError) as error:

@@ -54,9 +54,7 @@ def _find(name: str) -> Callable[..., Any]:
     if not colon:
         known = ", ".join(PIPELINES)
         near = suggest(name, PIPELINES)
-        raise ConfigError(
-            f"data.pipeline: unknown pipeline {name!r}{near}; known: {known}, or package.module:Class"
-        )
+        raise ConfigError(f"data.pipeline: unknown pipeline {name!r}{near}; known: {known}, or package.module:Class")
     module = _import(name, module_name)
     found = getattr(module, class_name, None)
     if found is None:
@@ -76,9 +74,7 @@ def _import(name: str, module_name: str) -> Any:
         return importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name and not f"{module_name}.".startswith(f"{error.name}."):
-            raise ConfigError(
-                f"data.pipeline: {name} needs the package {error.name!r}; install it"
-            ) from error
+            raise ConfigError(f"data.pipeline: {name} needs the package {error.name!r}; install it") from error
         raise ConfigError(
             f"data.pipeline: no module {module_name!r} (looked in {here} and the installed packages)"
         ) from error
@@ -98,9 +94,7 @@ def _keywords(config: DataConfig, built: Callable[..., Any]) -> dict[str, Any]:
         if key not in options and not takes_any:
             known = ", ".join(options) or "none"
             near = suggest(key, options)
-            raise ConfigError(
-                f"data.options.{key}: {config.pipeline} has no such option{near}; known: {known}"
-            )
+            raise ConfigError(f"data.options.{key}: {config.pipeline} has no such option{near}; known: {known}")
     passed = {key: value for key, value in own.items() if key in parameters and value is not None}
     if config.path is not None and "path" not in passed:
         log.warning("data.path=%s has no effect: the pipeline %s takes no path", config.path, config.pipeline)

@@ -36,11 +36,7 @@ class WikiSQLPipeline:
             return path
         if path.exists():
             return unpack(path, self.cache_dir)
-        cure = (
-            "check data.path"
-            if self.path
-            else "run `t2s data fetch`, or set data.path to a directory or archive"
-        )
+        cure = "check data.path" if self.path else "run `t2s data fetch`, or set data.path to a directory or archive"
         raise DataError(f"no WikiSQL at {path}: {cure}")
 
     def prepare(self) -> Splits:

@@ -26,19 +26,19 @@ def answer_all(
     import ray
 
     shards = list(_shards(config, adapters, requests))
-    streams = {
+    streams: dict[Any, tuple[str, list[int]]] = {
         _remote(config).remote(config, adapters[side], [requests[i] for i in indices]): (side, indices)
         for side, indices in shards
     }
     found: dict[tuple[str, int], Generation] = {}
     total = len(requests) * len(adapters)
     while streams:
-        ready, _ = ray.wait(list(streams), num_returns=1)
-        side, indices = streams[ready[0]]
+        stream: Any = ray.wait(list(streams), num_returns=1)[0][0]
+        side, indices = streams[stream]
         try:
-            batch = ray.get(next(ready[0]))
+            batch = ray.get(next(stream))
         except StopIteration:
-            del streams[ready[0]]
+            del streams[stream]
             continue
         found |= {(side, indices[position]): answer for position, answer in batch}
         if on_progress:
@@ -62,9 +62,7 @@ def _places(config: Config) -> int:
     from t2s.runtime import uses_gpu
 
     resources = ray.cluster_resources()
-    return int(
-        resources.get("GPU", 0) if uses_gpu(config) else resources.get("CPU", 1) // config.ray.worker_cpus
-    )
+    return int(resources.get("GPU", 0) if uses_gpu(config) else resources.get("CPU", 1) // config.ray.worker_cpus)
 
 
 def _remote(config: Config) -> Any:

@@ -32,9 +32,7 @@ class Evaluation:
     results: dict[str, Any]
 
 
-def choose_examples(
-    config: Config, split: str, max_samples: int | None
-) -> tuple[list[Example], dict[str, Any]]:
+def choose_examples(config: Config, split: str, max_samples: int | None) -> tuple[list[Example], dict[str, Any]]:
     """The questions to ask, drawn with ``seed``, and an account of where they come from."""
     from t2s.data.pipelines import build_pipeline, fingerprint
     from t2s.data.sampling import sample
@@ -69,8 +67,7 @@ def evaluate(
     answered_s = time.perf_counter() - started
     with Scorer() as scorer:
         lines = [
-            _line(scorer, example, {side: answers[side][i] for side in adapters})
-            for i, example in enumerate(examples)
+            _line(scorer, example, {side: answers[side][i] for side in adapters}) for i, example in enumerate(examples)
         ]
     rows = summarize(lines)
     results = {
@@ -91,9 +88,7 @@ def write_evaluation(evaluation: Evaluation, run_dir: Path) -> None:
     with (run_dir / PREDICTIONS).open("w", encoding="utf-8") as stream:
         for line in evaluation.lines:
             stream.write(json.dumps(line, ensure_ascii=False) + "\n")
-    (run_dir / RESULTS).write_text(
-        json.dumps(evaluation.results, indent=2, ensure_ascii=False) + "\n", "utf-8"
-    )
+    (run_dir / RESULTS).write_text(json.dumps(evaluation.results, indent=2, ensure_ascii=False) + "\n", "utf-8")
     data = evaluation.results["data"]
     title = f"# {data['n']} questions of {data['pipeline']} {data['split']} ({data['fingerprint']})"
     about = f"Base {evaluation.results['base']}, prompt {PROMPT_REGIME}, greedy, 95% Wilson intervals in parentheses."

@@ -6,6 +6,8 @@ LF is WikiSQL's logical-form accuracy, EX its execution accuracy, both by the of
 - WikiSQL-shaped examples: the text is parsed to a logical form and scored as the official script scores it.
   A text outside that form (a join, OR, COUNT(*)) is rewritten for the official layout and run in the sandbox,
   its compared strings in lower case as the database is; LF is false, EX compares the rows in order.
+  The logical form has no table name, so the official verdicts ignore it; a text that selects from a table that the
+  schema does not have would not run, and is wrong in the repaired score.
 - Examples on a user's own database: gold and prediction both run in the sandbox. The rows must be the same as
   a multiset, and in the same order if the gold has ORDER BY; columns are compared by position.
 - Examples without rows: LF only; EX is None, never made up.
@@ -28,7 +30,7 @@ from t2s.evaluate.verdict import Gold, Outcome, Rows, Verdict, failed, measured,
 from t2s.sql.core import LogicalForm
 from t2s.sql.extract import extract_sql
 from t2s.sql.official import OfficialEngine, official_lf_match, physical_name
-from t2s.sql.parse import NotWikiSQLForm, ParseFailure, parse
+from t2s.sql.parse import NotWikiSQLForm, ParseFailure, parse, selected_table
 from t2s.sql.rebind import rebind
 from t2s.sql.repaired import execute_repaired
 from t2s.sql.sandbox import Limits, Sandbox, check_read_only
@@ -38,7 +40,7 @@ __all__ = ["Outcome", "Scorer", "Verdict"]
 
 
 class Scorer:
-    """Scores predictions one by one. Thread safe. It owns a sandbox and databases: close it, or use ``with``."""
+    """Scores one prediction at a time. Thread safe. Owns a sandbox and databases: close it, or use ``with``."""
 
     def __init__(self, limits: Limits | None = None, workers: int = 1) -> None:
         self._sandbox = Sandbox(limits, workers)
@@ -90,10 +92,11 @@ class Scorer:
         engine, table_id = self._engine(example.source.database), example.source.table_id
         rows, problem = _attempt(lambda: engine.execute(table_id, lf))
         repaired, _ = _attempt(lambda: execute_repaired(engine, table_id, lf))
-        repaired_ex = None if gold.repaired is None else repaired == gold.repaired
+        misnamed = _other_table(sql, example)
+        repaired_ex = None if gold.repaired is None else not misnamed and repaired == gold.repaired
         if rows is None:
             return Verdict(match, False, repaired_ex, Outcome.execution_error, problem)
-        return measured(match, rows == gold.rows, repaired_ex, "")
+        return measured(match, rows == gold.rows, repaired_ex, misnamed)
 
     def _score_outside_form(self, example: Example, gold: Gold, sql: str, detail: str) -> Verdict:
         if not isinstance(example.source, TableRef) or gold.rows is None:
@@ -149,6 +152,12 @@ class Scorer:
     def _run(self, database: Path, sql: str) -> tuple[Rows, bool]:
         result = self._sandbox.run(database, sql)
         return list(result.rows), result.truncated
+
+
+def _other_table(sql: str, example: Example) -> str:
+    """What is wrong with the table that ``sql`` names; empty if it is the schema's, in any case."""
+    asked, named = example.schema.table.name, selected_table(sql, example.schema.table)
+    return "" if named.casefold() == asked.casefold() else f"selects from {named!r}, the table is {asked!r}"
 
 
 def _score_unmeasurable(sql: str) -> Verdict:

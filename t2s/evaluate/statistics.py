@@ -12,9 +12,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, flo
     Raise ``ValueError`` unless 0 <= successes <= n and 0 < confidence < 1.
     """
     if not 0 <= successes <= n or not 0 < confidence < 1:
-        raise ValueError(
-            f"need 0 <= successes <= n and 0 < confidence < 1, not {successes}, {n}, {confidence}"
-        )
+        raise ValueError(f"need 0 <= successes <= n and 0 < confidence < 1, not {successes}, {n}, {confidence}")
     if n == 0:
         return 0.0, 1.0
     z = NormalDist().inv_cdf((1 + confidence) / 2)
@@ -37,5 +35,8 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
         raise ValueError(f"counts cannot be negative: {only_first}, {only_second}")
     n = only_first + only_second
     # Integers until the last division: 2**n overflows a float beyond 1,023 pairs.
-    tail = sum(math.comb(n, k) for k in range(min(only_first, only_second) + 1))
+    tail = ways = 1
+    for k in range(min(only_first, only_second)):
+        ways = ways * (n - k) // (k + 1)
+        tail += ways
     return min(1.0, 2 * tail / 2**n)

@@ -8,7 +8,7 @@ from typing import Any
 
 from t2s.errors import SQLError
 from t2s.sql.sandbox import InvalidSQL, Refused, TimedOut
-from t2s.sql.syntax import SyntaxFailure, UnknownColumn
+from t2s.sql.syntax import NotWikiSQLForm, SyntaxFailure, UnknownColumn
 
 Rows = list[tuple[Any, ...]]
 
@@ -63,7 +63,8 @@ def failed(gold: Gold, outcome: Outcome, detail: str) -> Verdict:
 
 def outcome_of(error: SQLError) -> Outcome:
     """Which kind of failure an error of the parser or of the sandbox is."""
-    if isinstance(error, Refused):
+    # Outside WikiSQL's form is every other query too; as an *error* it is what is no single query at all.
+    if isinstance(error, Refused | NotWikiSQLForm):
         return Outcome.refused
     if isinstance(error, TimedOut):
         return Outcome.timeout

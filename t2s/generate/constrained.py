@@ -29,7 +29,7 @@ class GrammarLogitsProcessor(LogitsProcessor):
         self._eos = tokenizer.eos_token_id
         self._seen = prompt_length
 
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         mask = llguidance.torch.allocate_token_bitmask(len(self._matchers), scores.shape[1])
         for row, matcher in enumerate(self._matchers):
             for token in input_ids[row, self._seen :].tolist():

@@ -106,7 +106,7 @@ class _StopWhenComplete(StoppingCriteria):
         self.generator = generator
         self.prompt_length = prompt_length
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         candidates = [int(token) in self.generator._stop_ids for token in input_ids[:, -1]]
         done = [
             candidate and self.generator._is_complete(row[self.prompt_length :].tolist())

@@ -31,7 +31,7 @@ def attach(model: Any, config: LoraConfig) -> Any:
     targets = config.target_modules
     peft_config = PeftLoraConfig(
         r=config.r,
-        lora_alpha=config.alpha,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]  # PEFT says int and takes any number
         lora_dropout=config.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
@@ -76,15 +76,11 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             raise AdapterError(f"adapter {directory}: {entry.name} does not belong in an adapter; remove it")
     for name in (*_NEEDED, MANIFEST):
         if not (directory / name).is_file():
-            raise AdapterError(
-                f"adapter {directory}: {name} is missing; point to a directory that t2s train wrote"
-            )
+            raise AdapterError(f"adapter {directory}: {name} is missing; point to a directory that t2s train wrote")
     manifest = _read_json(directory / MANIFEST)
     for name in _NEEDED:
         if manifest.get("files", {}).get(name) != _sha256(directory / name):
-            raise AdapterError(
-                f"adapter {directory}: {name} is not the file that was saved (SHA-256 differs)"
-            )
+            raise AdapterError(f"adapter {directory}: {name} is not the file that was saved (SHA-256 differs)")
     return manifest
 
 

@@ -218,18 +218,14 @@ def _best(trials: list[Trial]) -> Trial:
         why = next((trial.error for trial in trials if trial.error), "no trial reported a validation loss")
         raise RunError(f"search: no trial finished: {why}")
     furthest = max(trial.rungs for trial in measured)
-    return min(
-        (t for t in measured if t.rungs == furthest), key=lambda t: t.loss if t.loss is not None else 0.0
-    )
+    return min((t for t in measured if t.rungs == furthest), key=lambda t: t.loss if t.loss is not None else 0.0)
 
 
 def _write(search_dir: Path, trials: list[Trial], best: Trial) -> None:
     about = {"metric": METRIC, "best": best.id, "trials": [_as_dict(trial) for trial in trials]}
     (search_dir / "search.json").write_text(json.dumps(about, indent=2) + "\n", "utf-8")
     text = yaml.safe_dump(as_overrides(best.setting), sort_keys=False)
-    (search_dir / "best.yaml").write_text(
-        f"# best of {len(trials)} trials of {search_dir.name}\n{text}", "utf-8"
-    )
+    (search_dir / "best.yaml").write_text(f"# best of {len(trials)} trials of {search_dir.name}\n{text}", "utf-8")
 
 
 def _as_dict(trial: Trial) -> dict[str, Any]:

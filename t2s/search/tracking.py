@@ -50,9 +50,7 @@ class TrialTracker(Callback):
     ) -> None:
         """Write one rung."""
         metrics = {name: float(result[name]) for name in REPORTED if name in result}
-        self._tracker.log_metrics(
-            self._runs.get(trial.trial_id), metrics, step=int(result["training_iteration"])
-        )
+        self._tracker.log_metrics(self._runs.get(trial.trial_id), metrics, step=int(result["training_iteration"]))
         if self._on_result:
             self._on_result(trial.trial_id, dict(trial.config), result)
 

@@ -4,8 +4,8 @@ Nothing that blocks runs on an event loop: generation has its own thread, schema
 Not covered: swapping the adapter in place; another adapter is another deployment of the application.
 """
 
-# No `from __future__ import annotations`: Ray pickles the routes by value, and FastAPI could not look up in them
-# what an annotation's text means.
+# Ray pickles the routes of `Api` by value, with the names that exist when the class is read: what they use
+# stands above them, and there is no `from __future__ import annotations`, whose texts FastAPI could not look up.
 
 import asyncio
 import importlib
@@ -18,6 +18,7 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 from ray import serve
+from ray.serve.exceptions import BackPressureError
 from starlette.exceptions import HTTPException
 
 import t2s
@@ -63,6 +64,17 @@ def import_factory(path: str) -> Callable[[Config, Path | None], Any]:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"generator {path!r}: expected package.module:function ({error})") from None
+
+
+def _tables(schema: Schema) -> list[TableInfo]:
+    return [
+        TableInfo(name=table.name, columns=[ColumnInfo(name=c.name, type=c.type) for c in table.columns])
+        for table in schema.tables
+    ]
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)
 
 
 @serve.deployment
@@ -126,9 +138,7 @@ class Api:
     @api.get("/v1/databases")
     async def databases(self) -> Databases:
         """The attached databases with their schemas."""
-        listed = [
-            (n, await self._in_pool(read_schema, n, p, None)) for n, p in self._config.serve.databases.items()
-        ]
+        listed = [(n, await self._in_pool(read_schema, n, p, None)) for n, p in self._config.serve.databases.items()]
         return Databases(databases=[DatabaseInfo(name=n, tables=_tables(schema)) for n, schema in listed])
 
     @api.post("/v1/sql", responses={code: {"model": Failure} for code in (404, 413, 422, 429)})
@@ -136,13 +146,11 @@ class Api:
         """Write SQL for a question, and run it if there is a database to run it on."""
         started = time.perf_counter()
         schema = await self._schema(ask)
-        written: Written = await self._model.write.remote(ask.question, schema)
+        written = await self._write(ask.question, schema)
         generated = time.perf_counter()
         outcome = await self._outcome(ask, schema, written.generation)
         ended = time.perf_counter()
-        timing = Timing(
-            generate=_ms(generated - started), execute=_ms(outcome.elapsed_s), total=_ms(ended - started)
-        )
+        timing = Timing(generate=_ms(generated - started), execute=_ms(outcome.elapsed_s), total=_ms(ended - started))
         return Answer(
             sql=written.generation.sql,
             verdict=outcome.verdict,
@@ -154,6 +162,13 @@ class Api:
             base=self._config.model.name,
             timing_ms=timing,
         )
+
+    async def _write(self, question: str, schema: Schema) -> Written:
+        try:
+            return await self._model.write.remote(question, schema)
+        except BackPressureError:
+            headers = {"Retry-After": str(http.RETRY_AFTER_S)}
+            raise HTTPException(429, "too many questions are waiting; try again soon", headers) from None
 
     async def _schema(self, ask: Ask) -> Schema:
         if ask.schema_text is not None:
@@ -172,9 +187,7 @@ class Api:
 
     async def _outcome(self, ask: Ask, schema: Schema, generation: Generation) -> Outcome:
         if not generation.finished:
-            return Outcome(
-                "invalid_sql", "the model ran into inference.max_new_tokens before it ended the query"
-            )
+            return Outcome("invalid_sql", "the model ran into inference.max_new_tokens before it ended the query")
         if ask.database is None or not ask.execute:
             return await self._in_pool(parse_only, generation.sql)
         return await self._in_pool(run_sql, self._sandbox, self._database(ask), generation.sql, schema)
@@ -218,14 +231,3 @@ def build_app(config: Config, adapter: AdapterInfo, generator: str, num_gpus: fl
         )
         .bind(model, config, adapter)
     )
-
-
-def _tables(schema: Schema) -> list[TableInfo]:
-    return [
-        TableInfo(name=table.name, columns=[ColumnInfo(name=c.name, type=c.type) for c in table.columns])
-        for table in schema.tables
-    ]
-
-
-def _ms(seconds: float) -> float:
-    return round(seconds * 1000, 2)

@@ -36,9 +36,7 @@ def ask(
         try:
             response = httpx.post(f"{url.rstrip('/')}/v1/sql", json=body, timeout=timeout_s, trust_env=False)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise SetupError(
-                f"{url!r} is not an endpoint's address: {error}; try http://127.0.0.1:8000"
-            ) from None
+            raise SetupError(f"{url!r} is not an endpoint's address: {error}; try http://127.0.0.1:8000") from None
         except httpx.TransportError as error:
             problem, wait_s = f"{type(error).__name__} {error}", 0.5 * 2**attempt
         else:

@@ -16,7 +16,6 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
-from ray.serve.exceptions import BackPressureError
 from starlette.exceptions import HTTPException
 
 from t2s.errors import T2SError
@@ -70,7 +69,6 @@ def build_api(version: str) -> FastAPI:
     api.add_middleware(LimitBody)
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http)
-    api.add_exception_handler(BackPressureError, _overloaded)
     api.add_exception_handler(T2SError, _user_error)
     api.add_exception_handler(Exception, _bug)
     return api
@@ -111,10 +109,6 @@ async def _invalid(request: Request, error: Any) -> JSONResponse:
 
 async def _http(request: Request, error: Any) -> JSONResponse:
     return failure(error.status_code, str(error.detail), error.headers)
-
-
-async def _overloaded(request: Request, error: Any) -> JSONResponse:
-    return failure(429, "too many questions are waiting; try again soon", {"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def _user_error(request: Request, error: Any) -> JSONResponse:

@@ -30,19 +30,25 @@ def start(config: Config, generator: str = GENERATOR) -> str:
     check_databases(config)
     if not _serve_is_running():
         check_port(config.serve.host, config.serve.port)
-    adapter = _check_adapter(config, generator)
+    adapter = check_adapter(config, generator)
     _deploy(config, adapter, generator)
     url = base_url(config)
     _wait_until_ready(url)
     return url
 
 
-def stop() -> None:
-    """Take the endpoint down; Ray Serve itself too, unless it serves something else."""
+def stop(leave_serve: bool = False) -> None:
+    """Take the endpoint down; Ray Serve itself too, unless it serves something else.
+
+    ``leave_serve`` spares Ray Serve where Ray itself ends next: its own shutdown ends with a false alarm on
+    the driver's output (a "failed" task of the controller, which has killed itself).
+    """
     from ray import serve
 
+    if not _serve_is_running():
+        return
     others = [name for name in serve.status().applications if name != APP]
-    if others:
+    if others or leave_serve:
         serve.delete(APP)
     else:
         serve.shutdown()
@@ -61,9 +67,7 @@ def check_databases(config: Config) -> None:
             raise DataError(f"serve.databases.{name}: no such file: {path}")
         try:
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-            tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[
-                0
-            ]
+            tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0]
             connection.close()
         except sqlite3.Error as error:
             raise DataError(f"serve.databases.{name}: {path} is not a SQLite database: {error}") from None
@@ -83,8 +87,11 @@ def check_port(host: str, port: int, setting: str = "serve.port") -> None:
             raise SetupError(f"{why}; free it or choose another, for example {setting}={port + 1}") from None
 
 
-def _check_adapter(config: Config, generator: str) -> Any:
-    """Resolve the name once: every replica loads this version, wherever the alias goes meanwhile."""
+def check_adapter(config: Config, generator: str = GENERATOR) -> Any:
+    """Resolve ``serve.adapter`` and compare it with the base; return the ``AdapterInfo`` to deploy.
+
+    The name is resolved once: every replica loads this version, wherever the alias goes meanwhile.
+    """
     from t2s.model.adapter import check_base, read_manifest
     from t2s.model.base import find_base
     from t2s.registry import resolve_adapter
@@ -112,9 +119,7 @@ def _deploy(config: Config, adapter: Any, generator: str) -> None:
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     application = build_app(config, adapter, generator, num_gpus=1 if uses_gpu(config) else 0)
-    serve.start(
-        proxy_location="HeadOnly", http_options={"host": config.serve.host, "port": config.serve.port}
-    )
+    serve.start(proxy_location="HeadOnly", http_options={"host": config.serve.host, "port": config.serve.port})
     try:
         serve.run(application, name=APP, route_prefix="/")
     except RuntimeError as error:

@@ -89,9 +89,7 @@ class OfficialEngine:
         with self._lock:
             return [row[0] for row in self._connection.execute(sql, parameters)]
 
-    def _execute(
-        self, table_id: str, sel: Any, agg: Any, conds: Iterable[RawCondition], lower: bool
-    ) -> list[Any]:
+    def _execute(self, table_id: str, sel: Any, agg: Any, conds: Iterable[RawCondition], lower: bool) -> list[Any]:
         types = self.column_types(table_id)
         selected = f"col{sel}"
         if selected not in types:

@@ -2,15 +2,15 @@
 
 Accepted: any quoting, case and spacing, parentheses, a table alias, a qualified column, ``==``, a value on
 the left, a value in double quotes where no column has that name (SQLite reads it as a string too). The name
-of the table is not compared: the form has only one. A header that repeats a name is addressed by
-:func:`t2s.sql.schema.sql_names`; the bare repeated name is the first such column.
+of the table is not compared, since the form has only one; :func:`selected_table` tells it. A header that repeats
+a name is addressed by :func:`t2s.sql.schema.sql_names`; the bare repeated name is the first such column.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from sqlglot import exp
 
@@ -19,7 +19,7 @@ from t2s.sql.core import AGGREGATIONS, OPERATORS, Condition, LogicalForm, Table,
 from t2s.sql.schema import sql_names
 from t2s.sql.syntax import NotWikiSQLForm, ParseFailure, SyntaxFailure, UnknownColumn, quote_of, read_query
 
-__all__ = ["Names", "NotWikiSQLForm", "ParseFailure", "SyntaxFailure", "UnknownColumn", "parse"]
+__all__ = ["Names", "NotWikiSQLForm", "ParseFailure", "SyntaxFailure", "UnknownColumn", "parse", "selected_table"]
 
 _AGGREGATION_CLASSES: dict[type[exp.Expr], str] = {
     exp.Max: "MAX",
@@ -36,21 +36,29 @@ _MAX_DIGITS = 400
 _PARTS = frozenset({"expressions", "from_", "where"})
 
 
+def _squeezed(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
+_SPELLINGS: tuple[Callable[[str], str], ...] = (str, str.casefold, _squeezed)
+
+
 class Names:
     """The columns of one table by name: as written first, then in any case, then with any spacing."""
 
     def __init__(self, table: Table) -> None:
         self.names = sql_names(table)
-        self._index: dict[str, int] = {}
-        for spelling in (str, str.casefold, _squeezed):
-            for index, name in enumerate(self.names):
-                self._index.setdefault(spelling(name), index)
+        self._indices: list[dict[str, int]] = []
+        for spelling in _SPELLINGS:
+            # Reversed, so that the first of several columns with one spelling stays.
+            numbered = reversed(list(enumerate(self.names)))
+            self._indices.append({spelling(name): index for index, name in numbered})
 
     def find(self, name: str) -> int | None:
         """The index of the column that ``name`` means, or None."""
-        for spelling in (name, name.casefold(), _squeezed(name)):
-            if spelling in self._index:
-                return self._index[spelling]
+        for spelling, index in zip(_SPELLINGS, self._indices, strict=True):
+            if (spelled := spelling(name)) in index:
+                return index[spelled]
         return None
 
     def unknown(self, name: str) -> UnknownColumn:
@@ -71,8 +79,11 @@ def parse(sql: str, table: Table) -> LogicalForm:
         raise SyntaxFailure("the SQL nests too deeply") from error
 
 
-def _squeezed(name: str) -> str:
-    return " ".join(name.casefold().split())
+def selected_table(sql: str, table: Table) -> str:
+    """The name after FROM, as written. ``sql`` is one that :func:`parse` accepts over ``table``."""
+    reader = _Reader(sql, Names(table))
+    query = reader._query(read_query(sql, reader.names.names))
+    return str(query.args["from_"].this.name)
 
 
 def _bare(tree: exp.Expr | None) -> exp.Expr | None:
@@ -111,9 +122,7 @@ class _Reader:
         source = query.args["from_"].this if query.args.get("from_") else None
         if not isinstance(source, exp.Table) or not isinstance(source.this, exp.Identifier):
             raise NotWikiSQLForm("WikiSQL's form selects from one table")
-        extra = [
-            k for k, value in source.args.items() if value and k not in {"this", "alias", "db", "catalog"}
-        ]
+        extra = [k for k, value in source.args.items() if value and k not in {"this", "alias", "db", "catalog"}]
         if extra:
             raise NotWikiSQLForm(f"WikiSQL's form has no {extra[0].upper()}")
         return str(source.alias_or_name)
@@ -154,11 +163,7 @@ class _Reader:
     def _value(self, tree: exp.Expr | None) -> Value:
         if isinstance(tree, exp.Literal):
             return tree.name if tree.is_string else _number(tree.name)
-        if (
-            isinstance(tree, exp.Neg)
-            and isinstance(inner := _bare(tree.this), exp.Literal)
-            and not inner.is_string
-        ):
+        if isinstance(tree, exp.Neg) and isinstance(inner := _bare(tree.this), exp.Literal) and not inner.is_string:
             return -_number(inner.name)
         if isinstance(tree, exp.Column) and is_misquoted_value(tree, self.names, self.sql):
             return tree.name

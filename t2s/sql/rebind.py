@@ -87,9 +87,7 @@ class _Rebinder:
             if index is None:
                 raise self.names.unknown(column.name)
             self._rename(column, index)
-        elif qualifier in sources or (
-            not qualifier and self._is_defined(column, scope, len(sources) > len(base))
-        ):
+        elif qualifier in sources or (not qualifier and self._is_defined(column, scope, len(sources) > len(base))):
             self.done.add(id(column))
         # Anything else may belong to a query around this one, whose scope comes later.
 
@@ -158,6 +156,4 @@ def _is_compared(tree: exp.Expr) -> bool:
         return tree.arg_key == "expressions"
     if isinstance(parent, exp.Between):
         return tree.arg_key in ("low", "high")
-    return isinstance(parent, _COMPARISONS) and (
-        tree.arg_key == "expression" or isinstance(tree, exp.Literal)
-    )
+    return isinstance(parent, _COMPARISONS) and (tree.arg_key == "expression" or isinstance(tree, exp.Literal))

@@ -26,7 +26,8 @@ def execute_repaired(engine: OfficialEngine, table_id: str, lf: LogicalForm, low
     where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
     try:
         return engine.run(f"SELECT {selected} FROM {physical_name(table_id)}{where}", bound)
-    except (sqlite3.Error, OverflowError) as error:
+    except (sqlite3.Error, OverflowError, ValueError) as error:
+        # A model also writes numbers that SQLite cannot hold, and halves of surrogate pairs.
         raise SQLError(f"table {table_id}: {lf} cannot run ({error})") from error
 
 

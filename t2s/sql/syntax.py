@@ -22,6 +22,13 @@ MAX_SQL_CHARS = 10_000
 """Longer texts are refused unread: parsing time grows with length, and no answer is that long."""
 
 _QUERY = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(?:SELECT|WITH|VALUES)\b", re.IGNORECASE | re.DOTALL)
+_STATEMENT_WORDS = """
+ALTER ANALYZE ATTACH BEGIN CALL COMMIT COPY CREATE DELETE DETACH DROP END EXEC EXPLAIN GRANT INSERT LOAD MERGE
+PRAGMA REINDEX RELEASE REPLACE REVOKE ROLLBACK SAVEPOINT SET TRUNCATE UPDATE USE VACUUM
+"""
+_OTHER_STATEMENTS = frozenset(_STATEMENT_WORDS.split())
+"""How SQL that is no query begins, in SQLite and elsewhere; anything else is no SQL."""
+
 _STRUCTURE = frozenset({"SELECT", "FROM", "WHERE", "AND"})
 _LITERALS = frozenset({TokenType.VAR, TokenType.IDENTIFIER, TokenType.STRING, TokenType.NUMBER})
 _MAX_NESTING = 25
@@ -63,12 +70,9 @@ def read_query(sql: str, columns: Iterable[str] = ()) -> exp.Expr:
     tokens = tokenize(sql)
     # Anything else may make sqlglot fall back to an opaque "command", with a warning in the log.
     if not _QUERY.match(sql):
-        kind = (
-            NotWikiSQLForm
-            if tokens and tokens[0].token_type in _DIALECT.parser_class.STATEMENT_PARSERS
-            else None
-        )
-        raise (kind or SyntaxFailure)(f"expected SELECT, found {sql.strip()[:30]!r}")
+        is_statement = bool(tokens) and tokens[0].text.upper() in _OTHER_STATEMENTS
+        kind = NotWikiSQLForm if is_statement else SyntaxFailure
+        raise kind(f"expected SELECT, found {sql.strip()[:30]!r}")
     try:
         return _parse(tokens, sql)
     except SyntaxFailure:

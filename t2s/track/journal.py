@@ -57,9 +57,7 @@ class Journal:
         try:
             self._file.write(_line(step, metrics, finite))
         except OSError as error:
-            raise RunError(
-                f"{self.path}: cannot write metrics: {error.strerror}; free some disk space"
-            ) from None
+            raise RunError(f"{self.path}: cannot write metrics: {error.strerror}; free some disk space") from None
         if self._sink is not None and finite:
             self._sink.log(step, finite)
 

@@ -39,9 +39,7 @@ def replay(run_dir: Path, config: Config) -> int:
     except (DataError, SetupError):
         raise
     except Exception as error:  # fault boundary: MLflow raises its own, SQLAlchemy's and HTTP errors
-        raise SetupError(
-            f"MLflow at {tracking_uri(config)}: {_first_line(error)}; set tracking.uri"
-        ) from None
+        raise SetupError(f"MLflow at {tracking_uri(config)}: {_first_line(error)}; set tracking.uri") from None
 
 
 def _existing_run(client: Any, run_dir: Path) -> str | None:
@@ -64,9 +62,7 @@ def _create_run(run_dir: Path, config: Config) -> str:
     tracker = Tracker(config.model_copy(update={"training": training}))
     run_id = tracker.start_run(run_dir.name, run_dir.name.split("-")[0], params, key=str(run_dir.resolve()))
     if run_id is None:
-        raise SetupError(
-            f"MLflow at {tracking_uri(config)} did not make a run; is the server up? see tracking.uri"
-        )
+        raise SetupError(f"MLflow at {tracking_uri(config)} did not make a run; is the server up? see tracking.uri")
     for name in ("config.yaml", "env.json"):
         if (run_dir / name).is_file():
             tracker.log_artifact(run_id, run_dir / name)

@@ -145,9 +145,7 @@ class Tracker:
         except Exception as error:  # fault boundary: tracking must never end a run
             if not self._warned:
                 uri = tracking_uri(self._config)
-                log.warning(
-                    "MLflow at %s: %s; going on without, metrics.jsonl is complete", uri, _first_line(error)
-                )
+                log.warning("MLflow at %s: %s; going on without, metrics.jsonl is complete", uri, _first_line(error))
             self._warned = True
             return None
 

@@ -112,9 +112,7 @@ class MlflowSink:
         from mlflow.entities import Metric
 
         metrics = [
-            Metric(name, value, timestamp, step)
-            for step, timestamp, values in batch
-            for name, value in values.items()
+            Metric(name, value, timestamp, step) for step, timestamp, values in batch for name, value in values.items()
         ]
         for start in range(0, len(metrics), MAX_BATCH):
             part = metrics[start : start + MAX_BATCH]

@@ -93,9 +93,7 @@ def _announce(config: Config, texts: TrainingTexts, run_dir: Path, say: Callable
         f"{len(texts.train)} training and {len(texts.val)} validation examples, {config.training.num_workers} worker(s)"
     )
     if texts.num_too_long:
-        say(
-            f"{texts.num_too_long} examples left out: over training.max_length={config.training.max_length} tokens"
-        )
+        say(f"{texts.num_too_long} examples left out: over training.max_length={config.training.max_length} tokens")
 
 
 def _fit(
@@ -168,9 +166,7 @@ def build_ray_trainer(
             name=name,
             storage_path=str(storage),
             # A controller that fails for ever would hang the run: its own restarts are bounded too.
-            failure_config=FailureConfig(
-                max_failures=config.training.max_failures, controller_failure_limit=3
-            ),
+            failure_config=FailureConfig(max_failures=config.training.max_failures, controller_failure_limit=3),  # type: ignore[call-arg]
             checkpoint_config=CheckpointConfig(num_to_keep=2),
             callbacks=callbacks or [],
         ),

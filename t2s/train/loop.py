@@ -50,9 +50,7 @@ def train_loop(loop_config: dict[str, Any]) -> None:
         trainer = build_trainer(config, model, tokenizer, texts, Path(scratch) / "steps", world_size)
         if not loop_config["save_steps"]:
             trainer.args.save_strategy = SaveStrategy.NO
-        reporter = _Reporter(
-            loop_config["journal"] if is_first else None, len(texts.train), trainer.args.max_steps
-        )
+        reporter = _Reporter(loop_config["journal"] if is_first else None, len(texts.train), trainer.args.max_steps)
         trainer.add_callback(reporter)
 
         # A worker that died is restarted by Ray with the last reported checkpoint.
@@ -68,9 +66,7 @@ def train_loop(loop_config: dict[str, Any]) -> None:
         result = None
         if is_first:
             about = loop_config["about"] | {"steps": trainer.state.global_step}
-            save_adapter(
-                trainer.accelerator.unwrap_model(trainer.model), Path(scratch) / "end" / ADAPTER, base, about
-            )
+            save_adapter(trainer.accelerator.unwrap_model(trainer.model), Path(scratch) / "end" / ADAPTER, base, about)
             result = Checkpoint.from_directory(Path(scratch) / "end")
         ray.train.report(metrics, checkpoint=result, checkpoint_dir_name="end")
 
@@ -85,9 +81,7 @@ class _Reporter(TrainerCallback):
         self.started = time.perf_counter()
         self.started_cpu = time.process_time()
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
         metrics = {key: float(value) for key, value in (logs or {}).items() if isinstance(value, int | float)}
         if self.journal is not None:
             progress = {
@@ -102,7 +96,8 @@ class _Reporter(TrainerCallback):
                 f"(now {args.learning_rate:g}) or training.max_grad_norm"
             )
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+        metrics: dict[str, float] = given["metrics"]
         if state.global_step < self.total_steps:  # the last one is reported with the adapter
             ray.train.report(self.summary(metrics) | {"step": state.global_step})
 

@@ -25,10 +25,6 @@ def check_tokens(tokenizer: Any, texts: Sequence[Text]) -> None:
             )
         bos = tokenizer.bos_token_id
         if bos is not None and alone[:2] == [bos, bos]:
-            raise ConfigError(
-                "model.name: this tokenizer opens a text with two begin tokens; use a fixed tokenizer"
-            )
+            raise ConfigError("model.name: this tokenizer opens a text with two begin tokens; use a fixed tokenizer")
         if tokenizer.eos_token_id in alone:
-            raise ConfigError(
-                "data: a prompt holds the end-of-sequence token as text; remove it from the data"
-            )
+            raise ConfigError("data: a prompt holds the end-of-sequence token as text; remove it from the data")

@@ -29,9 +29,7 @@ class TrainingTexts:
     num_too_long: int
 
 
-def build_texts(
-    config: Config, train: Sequence[Example], val: Sequence[Example], tokenizer: Any
-) -> TrainingTexts:
+def build_texts(config: Config, train: Sequence[Example], val: Sequence[Example], tokenizer: Any) -> TrainingTexts:
     """Draw ``max_train_samples`` and ``max_val_samples`` examples with ``seed`` and render them.
 
     Raises:
@@ -59,6 +57,4 @@ def _short_enough(texts: list[Text], tokenizer: Any, limit: int) -> list[Text]:
     if not texts:
         return []
     encoded = tokenizer([prompt + completion for prompt, completion in texts])["input_ids"]
-    return [
-        text for text, ids in zip(texts, encoded, strict=True) if len(ids) < limit
-    ]  # one more for the end
+    return [text for text, ids in zip(texts, encoded, strict=True) if len(ids) < limit]  # one more for the end

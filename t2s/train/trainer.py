@@ -20,15 +20,10 @@ from t2s.model.precision import resolve_precision
 from t2s.train.batches import LengthSortedBatches
 from t2s.train.texts import Text, TrainingTexts
 
-# transformers brings these two as callbacks that print; t2s shows progress itself.
-_SILENT = {"disable_tqdm": True, "report_to": "none"}
 
-
-def build_trainer(
-    config: Config, model: Any, tokenizer: Any, texts: TrainingTexts, out: Path, world_size: int
-) -> Any:
+def build_trainer(config: Config, model: Any, tokenizer: Any, texts: TrainingTexts, out: Path, world_size: int) -> Any:
     """The trainer of one worker. ``model`` carries the adapter; checkpoints go to ``out``."""
-    trainer = CompletionTrainer(
+    trainer: Any = CompletionTrainer(
         model=model,
         args=_arguments(config, model.device, out, num_steps(config, len(texts.train), world_size)),
         train_dataset=_dataset(texts.train),
@@ -48,10 +43,12 @@ class CompletionTrainer(SFTTrainer):
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
         self._wanted: torch.Tensor | None = None
-        self.model.get_output_embeddings().register_forward_pre_hook(self._select)
+        adapted: Any = self.model
+        adapted.get_output_embeddings().register_forward_pre_hook(self._select)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthSortedBatches:
-        lengths = [len(ids) for ids in self.train_dataset["input_ids"]]
+        dataset: Any = self.train_dataset
+        lengths = [len(ids) for ids in dataset["input_ids"]]
         # A whole optimizer step, over all workers and accumulated passes, has one length.
         step = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
         return LengthSortedBatches(lengths, step, self.args.seed)
@@ -133,5 +130,7 @@ def _arguments(config: Config, device: torch.device, out: Path, steps: int) -> S
         save_steps=training.save_steps or 500,
         save_total_limit=1,  # Ray keeps the checkpoints; this is only the worker's scratch copy
         ddp_find_unused_parameters=False,
-        **_SILENT,
+        # t2s shows progress and tracks runs itself.
+        disable_tqdm=True,
+        report_to="none",
     )

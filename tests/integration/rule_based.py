@@ -33,9 +33,7 @@ class RuleBased:
         return [self._answer(request.question) for request in requests]
 
     def _answer(self, question: str) -> Generation:
-        sql = next(
-            (sql for word, sql in ANSWERS.items() if word in question), "SELECT MAX(salary) FROM employees"
-        )
+        sql = next((sql for word, sql in ANSWERS.items() if word in question), "SELECT MAX(salary) FROM employees")
         return Generation(sql, f" {sql}", len(sql.split()), finished="unfinished" not in question)
 
 

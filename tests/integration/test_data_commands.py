@@ -28,12 +28,7 @@ def t2s(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_show_prints_prompt_and_completion_and_the_next_command(tmp_path: Path) -> None:
     done = t2s(tmp_path, "data", "show", "-n", "2", "--split", "test", *SYNTHETIC)
     assert done.returncode == 0, done.stderr
-    assert (
-        done.stdout.count("TABLE: ")
-        == done.stdout.count("QUESTION: ")
-        == done.stdout.count("\nSQL: SELECT ")
-        == 2
-    )
+    assert done.stdout.count("TABLE: ") == done.stdout.count("QUESTION: ") == done.stdout.count("\nSQL: SELECT ") == 2
     assert "t2s data check data.pipeline=synthetic" in done.stderr
 
 
@@ -86,9 +81,7 @@ def test_fetch_from_an_archive_then_show_needs_no_path(tmp_path: Path, shared_wi
 def test_the_shared_archive_reads_whole(tmp_path: Path, shared_wikisql: Path) -> None:
     train, val, test = WikiSQLPipeline(shared_wikisql / "data.tar.bz2", tmp_path).prepare()
     assert (len(train), len(val), len(test)) == (51_218, 1_000, 2_003)
-    tables = [
-        {e.source.table_id for e in split if isinstance(e.source, TableRef)} for split in (train, val, test)
-    ]
+    tables = [{e.source.table_id for e in split if isinstance(e.source, TableRef)} for split in (train, val, test)]
     assert not tables[0] & tables[1] and not tables[0] & tables[2] and not tables[1] & tables[2]
 
 

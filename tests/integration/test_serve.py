@@ -27,9 +27,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     with sqlite3.connect(folder / "firm.db") as database:
         database.execute("CREATE TABLE employees (id INTEGER, name TEXT, salary REAL)")
         database.execute("CREATE TABLE secrets (word TEXT)")
-        database.executemany(
-            "INSERT INTO employees VALUES (?, ?, ?)", [(i, f"n{i}", 10.0 * i) for i in range(9)]
-        )
+        database.executemany("INSERT INTO employees VALUES (?, ?, ?)", [(i, f"n{i}", 10.0 * i) for i in range(9)])
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -148,9 +146,7 @@ def test_the_playground_runs_only_its_own_script(url: str) -> None:
     response = httpx.get(f"{url}/", trust_env=False)
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
-    assert not re.search(
-        r"https?://|innerHTML|outerHTML|insertAdjacent|document\.write|\son\w+=", response.text
-    )
+    assert not re.search(r"https?://|innerHTML|outerHTML|insertAdjacent|document\.write|\son\w+=", response.text)
 
 
 def test_the_client_says_who_refused_and_who_is_not_there(url: str) -> None:

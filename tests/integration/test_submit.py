@@ -52,17 +52,13 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("code", [0, 2])
-def test_log_and_exit_code_come_back(
-    head: str, project: Path, code: int, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_log_and_exit_code_come_back(head: str, project: Path, code: int, capfd: pytest.CaptureFixture[str]) -> None:
     assert submit("train", ["a b", "lora.r=8", str(code)], head, project) == code
     printed = capfd.readouterr().out
     assert f"job got ['a b', 'lora.r=8', '{code}']" in printed and "ray job stop t2s-train-" in printed
 
 
-def test_the_real_entry_point_passes_on_a_configuration_error(
-    head: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_the_real_entry_point_passes_on_a_configuration_error(head: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert submit("train", ["lora.rr=8"], head, ROOT) == 2
     assert "unknown key lora.rr" in capfd.readouterr().out
 

@@ -67,11 +67,7 @@ def generic(rng: Random, spec: ColumnSpec, op: int) -> str:
         return f"whose {name} is {{}}"
     if op == 0:
         return rng.choice((f"with {owned} of {{}}", f"whose {name} is {{}}", f"whose {name} equals {{}}"))
-    loose = (
-        ("greater than {}", "more than {}", "over {}")
-        if op == 1
-        else ("less than {}", "below {}", "under {}")
-    )
+    loose = ("greater than {}", "more than {}", "over {}") if op == 1 else ("less than {}", "below {}", "under {}")
     if name.startswith("number of"):
         return f"whose {name} is {rng.choice(loose)}"
     return rng.choice(

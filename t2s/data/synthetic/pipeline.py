@@ -34,9 +34,7 @@ class SyntheticPipeline:
         self.sizes = {"train": num_train, "dev": num_val, "test": num_test}
         for name, size in (("num_train", num_train), ("num_val", num_val), ("num_test", num_test)):
             if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size <= 1_000_000:
-                raise ConfigError(
-                    f"data.options.{name}: expected a whole number from 1 to 1000000, found {size!r}"
-                )
+                raise ConfigError(f"data.options.{name}: expected a whole number from 1 to 1000000, found {size!r}")
         if not isinstance(seed, int) or isinstance(seed, bool):
             raise ConfigError(f"data.options.seed: expected a whole number, found {seed!r}")
         self.seed = seed
@@ -46,9 +44,7 @@ class SyntheticPipeline:
         """The directory with the generated files, written on the first call."""
         options = {"sizes": self.sizes, "seed": self.seed, "generator": generator_version()}
         digest = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
-        return build_once(
-            self.cache_dir / f"synthetic-{digest[:16]}", lambda aside: self._write(aside, options)
-        )
+        return build_once(self.cache_dir / f"synthetic-{digest[:16]}", lambda aside: self._write(aside, options))
 
     def _write(self, aside: Path, options: dict[str, Any]) -> dict[str, Any]:
         folder = aside / "data"

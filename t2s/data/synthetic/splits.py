@@ -76,9 +76,7 @@ def draw_questions(
                 drawn[repr(form)] = (question, form)
                 break
         else:
-            raise DataError(
-                f"table {table.id}: no new question in {MAX_TRIES} tries; report this with the seed"
-            )
+            raise DataError(f"table {table.id}: no new question in {MAX_TRIES} tries; report this with the seed")
     return list(drawn.values())
 
 

@@ -50,9 +50,7 @@ def draw_rows(rng: Random, specs: list[ColumnSpec], key: int, num_rows: int) -> 
     names: dict[Value, None] = {}
     while len(names) < num_rows:
         names[specs[key].maker.draw(rng)] = None
-    return tuple(
-        tuple(name if at == key else rng.choice(pool) for at, pool in enumerate(pools)) for name in names
-    )
+    return tuple(tuple(name if at == key else rng.choice(pool) for at, pool in enumerate(pools)) for name in names)
 
 
 def repeated(rng: Random, spec: ColumnSpec, num_rows: int) -> list[Value]:

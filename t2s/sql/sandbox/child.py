@@ -63,6 +63,9 @@ class Database:
             f"hard_heap_limit={heap_bytes}",
         ):
             self.connection.execute(f"PRAGMA {pragma}").close()
+        # A reader that stays keeps the owner of a write-ahead database from tidying up its files.
+        (mode,) = self.connection.execute("PRAGMA journal_mode").fetchone()
+        self.keep = mode != "wal"
         rows = self.connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
         self.tables = frozenset(row[0].lower() for row in rows if not row[0].startswith("sqlite_"))
         modules = self.connection.execute("PRAGMA module_list")
@@ -205,11 +208,10 @@ def main() -> None:
     while (request := _read(sys.stdin.buffer)) is not None:
         limit_cpu(request["timeout_s"])
         reply = answer(request, open_database)
-        if "error" in reply:
-            # No state of a query that went wrong is kept.
-            broken = opened.pop((request["uri"], request["stamp"]), None)
-            if broken is not None:
-                broken.connection.close()
+        used = opened.get(key := (request["uri"], request["stamp"]))
+        # No state of a query that went wrong is kept.
+        if used is not None and ("error" in reply or not used.keep):
+            opened.pop(key).connection.close()
         _write(sys.stdout.buffer, reply)
 
 

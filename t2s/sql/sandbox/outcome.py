@@ -16,7 +16,7 @@ class Limits:
     """What one query may use. Rows and bytes beyond the caps are cut off, and the result says so."""
 
     timeout_s: float = 5.0
-    """Wall-clock seconds; a query is stopped then, and its process killed a quarter of a second later."""
+    """Wall-clock seconds; a query is stopped then, and its process killed a tenth of a second later."""
     max_rows: int = 10_000
     max_bytes: int = 8_000_000
     """Of all returned values together: text in UTF-8, eight for a number."""

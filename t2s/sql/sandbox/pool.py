@@ -39,6 +39,8 @@ class Sandbox:
         """End the children, also in the middle of a query. It cannot be used again."""
         self._closed = True
         self._finalizer()
+        while not self._slots.empty():
+            self._end(self._slots.get())
 
     def run(self, database: Path, sql: str, tables: Sequence[str] | None = None) -> Result:
         """The rows of ``sql`` on the SQLite file ``database``, reading only ``tables`` (None: all).
@@ -111,7 +113,7 @@ class Sandbox:
         self._slots: queue.LifoQueue[Child | None] = queue.LifoQueue()
         for _ in range(self._workers):
             self._slots.put(None)
-        self._finalizer = weakref.finalize(self, _kill_all, self._children)
+        self._finalizer = weakref.finalize(self, _stop_all, self._children)
 
     def _slots_of_this_process(self) -> queue.LifoQueue[Child | None]:
         if self._pid != os.getpid():
@@ -133,7 +135,6 @@ class Sandbox:
             child.kill()
 
 
-def _kill_all(children: set[Child]) -> None:
+def _stop_all(children: set[Child]) -> None:
     for child in list(children):
-        child.kill()
-    children.clear()
+        child.stop()

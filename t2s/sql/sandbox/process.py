@@ -18,7 +18,7 @@ from t2s.sql.sandbox.outcome import Limits
 
 _PROGRAM = Path(__file__).with_name("child.py")
 _START_S = 20.0
-_GRACE_S = 0.25
+_GRACE_S = 0.1
 """How much later than the deadline inside SQLite the process is killed."""
 
 
@@ -47,9 +47,7 @@ class Child:
             self._receive(time.monotonic() + _START_S)
         except (ChildDied, TimeoutError) as error:
             self.kill()
-            raise SetupError(
-                f"the SQL sandbox did not start: {sys.executable} {_PROGRAM} ({error!r})"
-            ) from error
+            raise SetupError(f"the SQL sandbox did not start: {sys.executable} {_PROGRAM} ({error!r})") from error
 
     @property
     def is_alive(self) -> bool:
@@ -68,9 +66,14 @@ class Child:
             raise ChildDied(self._process.wait()) from error
         return self._receive(deadline)
 
-    def kill(self) -> int:
-        """End it at once and return its return code."""
+    def stop(self) -> None:
+        """End it at once, from any thread: whoever waits for its reply gets :class:`ChildDied`."""
         self._process.kill()
+        self._process.wait()
+
+    def kill(self) -> None:
+        """End it at once and let go of its pipes; only for the thread that asks it, or if none does."""
+        self.stop()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 try:
@@ -78,7 +81,6 @@ class Child:
                 except BrokenPipeError:
                     # Closing flushes what the dead process did not read.
                     continue
-        return self._process.wait()
 
     def _receive(self, deadline: float) -> dict[str, Any]:
         size = struct.unpack(">I", self._read(4, deadline))[0]

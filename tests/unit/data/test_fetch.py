@@ -64,9 +64,7 @@ def served() -> Iterator[dict[str, object]]:
     server.server_close()
 
 
-def test_a_download_tells_its_progress_and_leaves_the_archive(
-    served: dict[str, object], tmp_path: Path
-) -> None:
+def test_a_download_tells_its_progress_and_leaves_the_archive(served: dict[str, object], tmp_path: Path) -> None:
     seen: list[tuple[int, int | None]] = []
     path = fetch(tmp_path, url=f"{served['url']}/x", progress=lambda done, total: seen.append((done, total)))
     content = served["content"]
@@ -78,9 +76,7 @@ def test_a_download_tells_its_progress_and_leaves_the_archive(
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-def test_a_broken_download_is_taken_up_again(
-    served: dict[str, object], tmp_path: Path, resumes: bool
-) -> None:
+def test_a_broken_download_is_taken_up_again(served: dict[str, object], tmp_path: Path, resumes: bool) -> None:
     served |= {"stop_after": 2000, "resumes": resumes}
     with pytest.raises(SetupError, match="again to go on where it stopped"):
         fetch(tmp_path, url=f"{served['url']}/x")

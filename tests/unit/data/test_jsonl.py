@@ -27,9 +27,7 @@ def write(folder: Path, train: Any = None, val: Any = None, test: Any = None) ->
         (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
     with closing(sqlite3.connect(folder / "shop.db")) as connection:
         connection.execute("CREATE TABLE IF NOT EXISTS goods (id INTEGER PRIMARY KEY, label TEXT)")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS sales (good INTEGER REFERENCES goods (id), amount REAL)"
-        )
+        connection.execute("CREATE TABLE IF NOT EXISTS sales (good INTEGER REFERENCES goods (id), amount REAL)")
     return folder
 
 
@@ -38,9 +36,7 @@ def from_db(number: int, sql: str, **fields: Any) -> dict[str, Any]:
 
 
 def test_sql_within_wikisqls_form_gets_its_logical_form(tmp_path: Path) -> None:
-    train, _, _ = JsonlPipeline(
-        write(tmp_path, [line(1), line(2, sql="SELECT name FROM staff LIMIT 1")])
-    ).prepare()
+    train, _, _ = JsonlPipeline(write(tmp_path, [line(1), line(2, sql="SELECT name FROM staff LIMIT 1")])).prepare()
     assert train[0].logical_form is not None
     assert train[0].logical_form.to_dict() == {"sel": 1, "agg": 0, "conds": [[2, 1, 5]]}
     assert train[1].logical_form is None
@@ -138,9 +134,7 @@ def test_all_faults_are_counted_and_twenty_are_shown(tmp_path: Path) -> None:
 
 def test_a_question_in_two_splits_is_refused_whatever_its_case_and_spacing(tmp_path: Path) -> None:
     write(tmp_path, train=[line(1)], test=[line(1, question="QUESTION  1?")])
-    with pytest.raises(
-        DataError, match=r"test\.jsonl:1: the same question over the same schema as .*train\.jsonl:1"
-    ):
+    with pytest.raises(DataError, match=r"test\.jsonl:1: the same question over the same schema as .*train\.jsonl:1"):
         JsonlPipeline(tmp_path).prepare()
 
 

@@ -60,9 +60,7 @@ def test_a_wrong_setting_names_its_key_and_the_cure(fields: dict[str, object], m
         build_pipeline(config(**fields))
 
 
-def test_a_class_of_ones_own_is_found_in_the_current_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_class_of_ones_own_is_found_in_the_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_data_for_test.py").write_text(
         "class Own:\n"
         "    def __init__(self, size, path=None):\n        self.size = size\n"
@@ -72,9 +70,7 @@ def test_a_class_of_ones_own_is_found_in_the_current_directory(
     monkeypatch.setattr(sys, "path", list(sys.path))
     pipeline = build_pipeline(config(pipeline="own_data_for_test:Own", options={"size": 3}))
     assert pipeline.prepare() == ([], [], [])
-    with pytest.raises(
-        ConfigError, match=r"data\.options\.size: the pipeline own_data_for_test:Own needs it"
-    ):
+    with pytest.raises(ConfigError, match=r"data\.options\.size: the pipeline own_data_for_test:Own needs it"):
         build_pipeline(config(pipeline="own_data_for_test:Own"))
 
 
@@ -100,9 +96,5 @@ def test_the_fingerprint_sees_question_schema_sql_and_order_and_nothing_else() -
 def test_the_room_loads_neither_torch_nor_ray() -> None:
     heavy = "{'torch', 'ray', 'transformers', 'mlflow', 'datasets', 'httpx'}"
     modules = "pipelines, fetch, jsonl, layout, check, synthetic, wikisql, export"
-    code = (
-        f"import sys; from t2s.data import {modules}; import t2s.cli.data; print({heavy} & set(sys.modules))"
-    )
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"
-    )
+    code = f"import sys; from t2s.data import {modules}; import t2s.cli.data; print({heavy} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

@@ -58,9 +58,7 @@ def test_there_are_many_domains_with_many_columns_said_in_several_ways() -> None
     assert len(DOMAINS["train"]) >= 24
     assert all(len(domain.columns) >= 8 for domain in domains)
     assert all({"text", "real"} <= {spec.type for spec in domain.columns} for domain in domains)
-    spoken = [
-        len(spec.says) + len(spec.eq + spec.gt + spec.lt + spec.ask) for d in domains for spec in d.columns
-    ]
+    spoken = [len(spec.says) + len(spec.eq + spec.gt + spec.lt + spec.ask) for d in domains for spec in d.columns]
     assert sum(ways >= 2 for ways in spoken) > 0.95 * len(spoken)
 
 
@@ -109,9 +107,7 @@ def test_every_gold_finds_something_under_the_official_engine(splits: Splits) ->
 def test_questions_read_as_sentences(splits: Splits) -> None:
     for example in (example for split in splits for example in split):
         assert re.fullmatch(r"\S(.*\S)?[.?]", example.question)
-        assert not re.search(r"[{}|~]|  | a [AEIOaeio]\w| an [bcdfgh]\w|\(\)", example.question), (
-            example.question
-        )
+        assert not re.search(r"[{}|~]|  | a [AEIOaeio]\w| an [bcdfgh]\w|\(\)", example.question), example.question
 
 
 def test_no_table_asks_one_question_twice(splits: Splits) -> None:

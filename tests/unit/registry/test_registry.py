@@ -73,9 +73,7 @@ def test_a_registered_adapter_is_the_challenger_and_comes_back_whole(config: Con
         assert found.path and (found.path / "adapter_model.safetensors").read_bytes() == b"weights"
 
 
-def test_the_same_adapter_is_registered_once_and_another_is_the_next_version(
-    config: Config, tmp_path: Path
-) -> None:
+def test_the_same_adapter_is_registered_once_and_another_is_the_next_version(config: Config, tmp_path: Path) -> None:
     first = register(config, run_with_adapter(tmp_path / "a"), None)
     again = register(config, tmp_path / "a", first.run_id)
     other = register(config, run_with_adapter(tmp_path / "b", b"other"), None)

@@ -65,9 +65,7 @@ def test_a_missing_journal_is_a_data_error(tmp_path: Path) -> None:
 
 
 @given(values=st.lists(st.floats(), min_size=1, max_size=8))
-def test_what_is_finite_reads_back_exactly(
-    tmp_path_factory: pytest.TempPathFactory, values: list[float]
-) -> None:
+def test_what_is_finite_reads_back_exactly(tmp_path_factory: pytest.TempPathFactory, values: list[float]) -> None:
     path = tmp_path_factory.mktemp("journal") / "m.jsonl"
     with Journal(path) as journal:
         for step, value in enumerate(values):

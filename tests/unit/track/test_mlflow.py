@@ -63,9 +63,7 @@ def test_a_run_has_params_parent_artifacts_and_an_end(config: Config, client: An
     run = client.get_run(child)
     assert run.data.params == {"lora.r": "8", "seed": "1"} and run.data.metrics == {"ex": 0.5}
     assert run.data.tags["mlflow.parentRunId"] == parent and run.data.tags["a"] == "b"
-    assert run.info.status == "FINISHED" and run.info.artifact_uri.startswith(
-        f"file://{config.output_dir}/mlartifacts"
-    )
+    assert run.info.status == "FINISHED" and run.info.artifact_uri.startswith(f"file://{config.output_dir}/mlartifacts")
     assert [f.path for f in client.list_artifacts(child, "report")] == ["report/report.txt"]
 
 

