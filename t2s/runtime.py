@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import random
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,20 +24,26 @@ def ray_session(config: Config) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray Train and Tune print what t2s shows itself; their warnings still come through.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    # A stopped trial's CPUs come back only when Ray's cleaner finds them; the next one may wait longer than 60 s.
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
+    address = config.ray.address or os.environ.get("RAY_ADDRESS")
+    if not address:
+        # A local Ray asks for a token by default and warns that it does; asked for by name, it is silent.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
     if ray.is_initialized():
         yield
         return
-    address = config.ray.address or os.environ.get("RAY_ADDRESS")
     try:
         if address:
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         else:
             _start_local(config)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except Exception as error:  # fault boundary: a node that does not start raises a bare Exception
         where = f"ray.address={address}" if address else "a local Ray"
-        raise SetupError(f"{where}: cannot connect or start: {str(error).splitlines()[0]}") from error
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SetupError(f"{where}: cannot connect or start: {first}") from error
     try:
         yield
     finally:
@@ -42,17 +51,46 @@ def ray_session(config: Config) -> Iterator[None]:
 
 
 def _start_local(config: Config) -> None:
-    """The dashboard stays on: Ray Train frees a stopped trial's resources by asking its State API."""
+    """The dashboard stays on: Ray Train frees a stopped trial's resources by asking its State API.
+
+    It asks the Ray that the environment names, and otherwise the one that started last on this machine: with two of
+    them it gave up and the next trial waited for ever, so Ray's processes are told which one is theirs.
+    """
     import ray
 
-    ray.init(
-        address="local",
-        num_cpus=config.ray.num_cpus,
-        include_dashboard=True,
-        dashboard_host="127.0.0.1",
-        log_to_driver=False,
-        logging_level=logging.WARNING,
-    )
+    port = _dashboard_port()
+    with _environment("RAY_API_SERVER_ADDRESS", f"http://127.0.0.1:{port}"):
+        ray.init(
+            address="local",
+            num_cpus=config.ray.num_cpus,
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            dashboard_port=port,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+
+
+def _dashboard_port() -> int:
+    """Ray's usual port if it is free, else one outside what Ray's workers and the system give away."""
+    for port in (8265, *random.SystemRandom().sample(range(20_000, 32_000), 20)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise SetupError("a local Ray: found no free port for its dashboard")
+
+
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set one environment variable for the block, in which processes are started that inherit it."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def pin_paths(config: Config) -> Config:

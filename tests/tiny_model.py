@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, set_seed
+
+from t2s.config import Config
+from t2s.model.adapter import attach
+from t2s.model.load import load_base
+from t2s.train.texts import TrainingTexts
+from t2s.train.trainer import build_trainer
 
 BOS, EOS = "<s>", "</s>"
 COLUMNS = ("name", "team", "city", "score", "year of birth", "salary")
@@ -30,10 +37,10 @@ def fixed_texts() -> list[tuple[str, str]]:
     return pairs
 
 
-def save_tokenizer(directory: Path, texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE of at most 512 tokens on ``texts`` and save it."""
+def save_tokenizer(directory: Path, texts: Iterable[str], split: bool = True) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE of at most 512 tokens on ``texts`` and save it; ``split=False`` merges across words."""
     raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=split)
     raw.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
@@ -45,7 +52,7 @@ def save_tokenizer(directory: Path, texts: Iterable[str]) -> PreTrainedTokenizer
     return tokenizer
 
 
-def save_tiny_model(directory: Path, seed: int = 0, hidden: int = 64) -> Path:
+def save_tiny_model(directory: Path, seed: int = 1, hidden: int = 64) -> Path:
     """Write a random model and its tokenizer to ``directory`` as safetensors; the same seed gives the same bytes."""
     directory.mkdir(parents=True)
     tokenizer = save_tokenizer(directory, (prompt + completion for prompt, completion in fixed_texts()))
@@ -58,7 +65,7 @@ def save_tiny_model(directory: Path, seed: int = 0, hidden: int = 64) -> Path:
         num_key_value_heads=2,
         max_position_embeddings=1024,
         tie_word_embeddings=True,
-        initializer_range=0.1,  # larger than usual: what an untrained model writes then depends on what it reads
+        initializer_range=0.2,  # larger than usual: what an untrained model writes then depends on what it reads
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -67,3 +74,20 @@ def save_tiny_model(directory: Path, seed: int = 0, hidden: int = 64) -> Path:
         torch.manual_seed(seed)
         LlamaForCausalLM(config).save_pretrained(directory)
     return directory
+
+
+def tiny_trainer(config: Config, out: Path, texts: TrainingTexts | None = None) -> Any:
+    """A worker's trainer as the training loop builds it, without Ray; on :func:`fixed_texts` if nothing is given."""
+    torch.set_num_threads(1)
+    model, tokenizer, _ = load_base(config, for_training=True)
+    set_seed(config.seed)
+    chosen = texts or TrainingTexts(fixed_texts(), fixed_texts(), 0)
+    trainer = build_trainer(config, attach(model, config.lora), tokenizer, chosen, out, 1)
+    trainer.args.save_strategy = "no"
+    return trainer
+
+
+def losses(trainer: Any) -> list[float]:
+    """Train, and return the loss of each logged step."""
+    trainer.train()
+    return [row["loss"] for row in trainer.state.log_history if "loss" in row]

@@ -154,7 +154,7 @@ def _serve_and_ask(
             answers.append((example.question, ask(url, example.question, database="quickstart", table=name)))
         return answers
     finally:
-        stop()
+        stop(leave_serve=True)  # Ray ends next, and Serve with it
 
 
 def _show(found: Any, answers: Sequence[tuple[str, dict[str, Any]]], version: str) -> None:

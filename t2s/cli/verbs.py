@@ -11,7 +11,7 @@ from typing import Any
 from t2s.cli.console import meter, next_steps, out, say, table
 from t2s.config import Config
 from t2s.errors import ConfigError, suggest
-from t2s.runtime import pin_paths, ray_session
+from t2s.runtime import pin_paths, ray_session, uses_gpu
 
 
 def train_verb(config: Config, name: str | None) -> None:
@@ -70,11 +70,14 @@ def evaluate_verb(
     )
     _check_adapter(config, resolved.path)
     examples, about = choose_examples(config, split, max_samples)
-    run_dir = new_run_dir(config.output_dir, "evaluate", name)
-    write_run_files(run_dir, config)
-    say(f"evaluation {run_dir}: {len(examples)} questions of {config.data.pipeline} {split}, {' and '.join(adapters)}")
-    with ray_session(config), meter("answering") as progress:
-        found = evaluate(config, adapters, examples, about, progress.update)
+    with ray_session(config):
+        uses_gpu(config)  # refuses a precision that this Ray has no device for, before anything is written
+        run_dir = new_run_dir(config.output_dir, "evaluate", name)
+        write_run_files(run_dir, config)
+        asked = f"{len(examples)} questions of {config.data.pipeline} {split}"
+        say(f"evaluation {run_dir}: {asked}, {' and '.join(adapters)}")
+        with meter("answering") as progress:
+            found = evaluate(config, adapters, examples, about, progress.update)
     write_evaluation(found, run_dir)
     track_evaluation(config, run_dir, found)
     show_evaluation(found)

@@ -187,7 +187,7 @@ class SearchConfig(Section):
     max_val_samples: int = Field(default=64, ge=1)
     """Validation examples that rank the trials."""
     num_workers: int = Field(default=1, ge=1)
-    """Ray Train workers of each trial; the global batch stays that of ``training``."""
+    """Workers of each trial; 1 trains in the trial's own process, more are a Ray Train run. The global batch stays."""
     max_concurrent_trials: int | None = Field(default=None, ge=1)
     """Trials at a time; None is as many as the cluster's CPUs or GPUs carry."""
     time_budget_s: float | None = Field(default=None, gt=0)

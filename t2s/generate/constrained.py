@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import llguidance.hf
-import llguidance.torch
+import numpy as np
 import torch
 from llguidance import LLMatcher, LLTokenizer
 from transformers import LogitsProcessor
@@ -30,25 +30,21 @@ class GrammarLogitsProcessor(LogitsProcessor):
         self._seen = prompt_length
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        mask = llguidance.torch.allocate_token_bitmask(len(self._matchers), scores.shape[1])
+        # llguidance.torch would compile its mask kernel: half a minute on a CPU, for nothing that a small batch gains.
+        allowed = np.zeros(scores.shape, dtype=np.uint8)
         for row, matcher in enumerate(self._matchers):
             for token in input_ids[row, self._seen :].tolist():
                 if not matcher.is_stopped():
                     matcher.consume_token(token)
             if matcher.is_stopped():
-                _allow_only(mask[row], self._eos)
+                allowed[row, self._eos] = 1
             else:
-                llguidance.torch.fill_next_token_bitmask(matcher, mask, row)
+                # Scores beyond the tokenizer's vocabulary (padded embeddings) stay forbidden.
+                packed = np.frombuffer(matcher.compute_bitmask(), dtype=np.uint8)
+                allowed[row] = np.unpackbits(packed, count=scores.shape[1], bitorder="little")
         self._seen = input_ids.shape[1]
-        llguidance.torch.apply_token_bitmask_inplace(scores, mask.to(scores.device))
-        return scores
-
-
-def _allow_only(mask_row: torch.Tensor, token: int) -> None:
-    """Set the bits of one row, packed 32 to an int32, to the single ``token``."""
-    mask_row.zero_()
-    bit = token % 32
-    mask_row[token // 32] = (1 << bit) if bit < 31 else -(1 << 31)
+        forbidden = torch.from_numpy(allowed == 0).to(scores.device)
+        return scores.masked_fill(forbidden, float("-inf"))
 
 
 @lru_cache(maxsize=4)

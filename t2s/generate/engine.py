@@ -19,6 +19,8 @@ from t2s.prompt import build_prompt
 from t2s.sql.extract import extract_sql
 
 _STOPS = (";", "\n")
+_CLOSING = ("", "'", '"', "`", "]")
+"""What may close an open quote, after nothing."""
 
 
 class Generator:
@@ -94,9 +96,13 @@ class Generator:
         return Generation(extract_sql(text), text, len(kept), finished)
 
     def _is_complete(self, new_ids: list[int]) -> bool:
-        """Whether the first statement has ended: more text would not change it (``;`` inside quotes would)."""
+        """Whether the first statement has ended: more text would not change it.
+
+        Inside quotes it would: after ``'a;`` comes the rest of a value, which shows once the quote is closed.
+        """
         text = self.tokenizer.decode(new_ids, skip_special_tokens=True)
-        return bool(text.strip()) and extract_sql(f"{text} x") == extract_sql(text)
+        sql = extract_sql(text)
+        return bool(text.strip()) and all(extract_sql(f"{text}{close} x") == sql for close in _CLOSING)
 
 
 class _StopWhenComplete(StoppingCriteria):

@@ -79,7 +79,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
             raise AdapterError(f"adapter {directory}: {name} is missing; point to a directory that t2s train wrote")
     manifest = _read_json(directory / MANIFEST)
     for name in _NEEDED:
-        if manifest.get("files", {}).get(name) != _sha256(directory / name):
+        if _section(manifest, "files").get(name) != _sha256(directory / name):
             raise AdapterError(f"adapter {directory}: {name} is not the file that was saved (SHA-256 differs)")
     return manifest
 
@@ -95,7 +95,7 @@ def load_adapter(model: Any, directory: Path, base: BaseFiles) -> Any:
 
 def check_base(manifest: dict[str, Any], directory: Path, base: BaseFiles) -> None:
     """Raise an :class:`AdapterError` if the adapter was trained on another base or another prompt."""
-    trained = manifest.get("base", {})
+    trained = _section(manifest, "base")
     if trained.get("fingerprint") != base.fingerprint:
         raise AdapterError(
             f"adapter {directory}: trained on {trained.get('name')} ({trained.get('fingerprint')}), but model.name "
@@ -115,6 +115,12 @@ def _read_json(file: Path) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise AdapterError(f"adapter manifest {file}: expected an object")
     return raw
+
+
+def _section(manifest: dict[str, Any], name: str) -> dict[str, Any]:
+    """An object inside the manifest; empty if it is something else, which then fits nothing."""
+    section = manifest.get(name)
+    return section if isinstance(section, dict) else {}
 
 
 def _sha256(file: Path) -> str:

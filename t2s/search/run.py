@@ -1,7 +1,8 @@
 """The search: Ray Tune runs the trials, Optuna proposes them, ASHA stops the worse ones.
 
-Each trial is a Ray Train run of its own (a light driver that takes no CPU, and its workers). Trials are ranked by
-validation loss; the best one is the lowest loss among those that reached the last rung.
+A trial trains in its own process; with ``search.num_workers`` above 1 it is a Ray Train run (a light driver that takes
+no CPU, and its workers). Trials are ranked by validation loss; the best one is the lowest loss among those that reached
+the last rung.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ def search(
     from t2s.train.launch import prepare_texts
 
     limited = _limited(config)
+    at_a_time = concurrency(config)  # refuses a device or a precision that this Ray does not have
     texts, about = prepare_texts(limited)
     trial_config(config, default_setting(config), len(texts.train))  # refuses impossible batches now
     search_dir = new_run_dir(config.output_dir, "search", run_name)
@@ -73,7 +75,7 @@ def search(
     say(f"search {search_dir}")
     say(
         f"{config.search.num_trials} trials, each up to {len(texts.train)} examples in {config.search.rungs} rungs, "
-        f"{concurrency(config)} at a time"
+        f"{at_a_time} at a time"
     )
     tracker = TrialTracker(config, search_dir, on_result)
     try:
@@ -113,10 +115,12 @@ def _fit(config: Config, texts: Any, about: dict[str, Any], search_dir: Path, tr
     import ray
     from ray import tune
 
-    from t2s.runtime import HEAD_SHARE
+    from t2s.search.asha import start_stop_board
 
     # Tune names each result and warns about what t2s does on purpose; its own table is not shown.
     os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+    board = f"t2s-stop-{search_dir.name}"
+    keep_alive = start_stop_board(board)
     driver = tune.with_parameters(
         _run_trial,
         config=config,
@@ -124,9 +128,10 @@ def _fit(config: Config, texts: Any, about: dict[str, Any], search_dir: Path, tr
         texts=ray.put(texts),
         about=about,
         at=search_dir,
+        board=board,
     )
     tuner = tune.Tuner(
-        tune.with_resources(driver, HEAD_SHARE),
+        tune.with_resources(driver, _resources(config)),
         tune_config=tune.TuneConfig(
             metric=METRIC,
             mode="min",
@@ -134,7 +139,7 @@ def _fit(config: Config, texts: Any, about: dict[str, Any], search_dir: Path, tr
             max_concurrent_trials=concurrency(config),
             time_budget_s=config.search.time_budget_s,
             search_alg=_optuna(config, search_dir),
-            scheduler=_scheduler(config),
+            scheduler=_scheduler(config, board),
             trial_name_creator=lambda trial: trial.trial_id,
             trial_dirname_creator=lambda trial: trial.trial_id,
         ),
@@ -142,23 +147,43 @@ def _fit(config: Config, texts: Any, about: dict[str, Any], search_dir: Path, tr
             name="tune", storage_path=str(search_dir), callbacks=[tracker], verbose=0, log_to_file=True
         ),
     )
-    return tuner.fit()
+    results = tuner.fit()
+    del keep_alive
+    return results
 
 
 def _run_trial(
-    setting: Setting, config: Config, num_examples: int, texts: Any, about: dict[str, Any], at: Path
+    setting: Setting, config: Config, num_examples: int, texts: Any, about: dict[str, Any], at: Path, board: str
 ) -> None:
-    """Runs in Tune's trial process: one Ray Train run whose reports go on to Tune."""
+    """Runs in Tune's trial process: trains here, or starts a Ray Train run whose reports go on to Tune."""
     from ray import tune
-    from ray.tune.integration.ray_train import TuneReportCallback
-
-    from t2s.train.launch import build_ray_trainer
 
     trial_id = tune.get_context().get_trial_id()
     short = trial_config(config, setting, num_examples)
-    build_ray_trainer(
-        short, texts, about, at / "trials", trial_id, callbacks=[TuneReportCallback()], save_steps=False
-    ).fit()
+    if config.search.num_workers == 1:
+        from t2s.train.harness import TrialHarness
+        from t2s.train.loop import train_here
+
+        alone = {"config": short, "texts": texts, "about": about, "journal": None, "name": trial_id}
+        train_here(alone | {"is_trial": True, "stop_board": None}, TrialHarness())
+        return
+    from ray.tune.integration.ray_train import TuneReportCallback
+
+    from t2s.train.launch import build_ray_trainer, fit
+
+    trainer = build_ray_trainer(
+        short, texts, about, at / "trials", trial_id, callbacks=[TuneReportCallback()], stop_board=board
+    )
+    fit(trainer)
+
+
+def _resources(config: Config) -> dict[str, float]:
+    """What Tune sets aside for a trial; a Ray Train run asks for its workers' CPUs and GPUs itself."""
+    from t2s.runtime import HEAD_SHARE, uses_gpu
+
+    if config.search.num_workers > 1:
+        return HEAD_SHARE
+    return {"CPU": config.ray.worker_cpus} | ({"GPU": 1.0} if uses_gpu(config) else {})
 
 
 def _optuna(config: Config, search_dir: Path) -> Any:
@@ -182,17 +207,21 @@ def _optuna(config: Config, search_dir: Path) -> Any:
     )
 
 
-def _scheduler(config: Config) -> Any:
+def _scheduler(config: Config, board: str) -> Any:
     from ray.tune.schedulers import ASHAScheduler
+
+    from t2s.search.asha import GracefulASHA
 
     if config.search.scheduler == "none":
         return None
-    return ASHAScheduler(
-        time_attr="training_iteration",
-        grace_period=1,
-        max_t=config.search.rungs,
-        reduction_factor=config.search.reduction_factor,
-    )
+    settings: dict[str, Any] = {
+        "time_attr": "training_iteration",
+        "grace_period": 1,
+        "max_t": config.search.rungs,
+        "reduction_factor": config.search.reduction_factor,
+    }
+    # A trial in its own process leaves nothing behind when it is killed.
+    return ASHAScheduler(**settings) if config.search.num_workers == 1 else GracefulASHA(board, **settings)
 
 
 def _trial(result: Any, config: Config) -> Trial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from t2s.config import Config
@@ -20,20 +21,34 @@ def default_setting(config: Config) -> Setting:
     }
 
 
-def define_space(config: Config) -> Any:
-    """Optuna's define-by-run function. The configured setting is added to the choices if it is not among them."""
+@dataclass(frozen=True)
+class Space:
+    """Optuna's define-by-run function, as an object: Ray Tune pickles it with the state of the search."""
+
+    ranks: tuple[int, ...]
+    scales: tuple[float, ...]
+    low: float
+    high: float
+    log: bool
+
+    def __call__(self, trial: Any) -> None:
+        """Draw one setting."""
+        trial.suggest_categorical("r", self.ranks)
+        trial.suggest_categorical("alpha_over_r", self.scales)
+        trial.suggest_float("learning_rate", self.low, self.high, log=self.log)
+
+
+def define_space(config: Config) -> Space:
+    """The space of ``search.space``; the configured setting is added to the choices if it is not among them."""
     default, space = default_setting(config), config.search.space
-    ranks = sorted({*space.r, int(default["r"])})
-    scales = sorted({*space.alpha_over_r, default["alpha_over_r"]})
     rate = space.learning_rate
-    low, high = min(rate.low, default["learning_rate"]), max(rate.high, default["learning_rate"])
-
-    def suggest(trial: Any) -> None:
-        trial.suggest_categorical("r", ranks)
-        trial.suggest_categorical("alpha_over_r", scales)
-        trial.suggest_float("learning_rate", low, high, log=rate.log)
-
-    return suggest
+    return Space(
+        ranks=tuple(sorted({*space.r, int(default["r"])})),
+        scales=tuple(sorted({*space.alpha_over_r, default["alpha_over_r"]})),
+        low=min(rate.low, default["learning_rate"]),
+        high=max(rate.high, default["learning_rate"]),
+        log=rate.log,
+    )
 
 
 def apply_setting(config: Config, setting: Setting) -> Config:

@@ -12,6 +12,9 @@ from t2s.config import Config
 from t2s.errors import RunError, T2SError
 from t2s.train.texts import TrainingTexts
 
+ADAPTER = "adapter"
+"""Name of the adapter's directory in a run, and inside the last checkpoint that a run reports."""
+
 
 @dataclass(frozen=True)
 class TrainResult:
@@ -61,11 +64,13 @@ def train(
     Raises:
         T2SError: bad data or settings before anything is written; :class:`RunError` if the training fails.
     """
+    from t2s.runtime import uses_gpu
     from t2s.track.files import new_run_dir, remember_run, write_run_files
     from t2s.track.follow import following
     from t2s.track.journal import FILE_NAME
     from t2s.track.runs import Tracker, tracking_uri
 
+    uses_gpu(config)  # refuses a device or a precision that this Ray does not have
     texts, about = prepare_texts(config)
     run_dir = new_run_dir(config.output_dir, "train", run_name)
     write_run_files(run_dir, config)
@@ -101,7 +106,6 @@ def _fit(
 ) -> dict[str, float]:
     """Run Ray Train, move the adapter into ``run_dir`` and return the final metrics."""
     import ray
-    from ray.train.v2.api.exceptions import TrainingFailedError
 
     from t2s.track.journal import FILE_NAME
     from t2s.track.runs import tracking_uri
@@ -117,12 +121,23 @@ def _fit(
         directory=run_dir,
     )
     try:
-        result = build_ray_trainer(config, texts, about, run_dir, "ray", journal).fit()
-    except TrainingFailedError as error:
-        raise _cause(error) from None
+        result = fit(build_ray_trainer(config, texts, about, run_dir, "ray", journal))
     finally:
         ray.get(journal.close.remote())
     return collect(result, run_dir / "adapter")
+
+
+def fit(trainer: Any) -> Any:
+    """Run a ``TorchTrainer`` and return Ray's result; what a worker could not do is raised here."""
+    from ray.train.v2.api.exceptions import TrainingFailedError
+
+    try:
+        result = trainer.fit()
+    except TrainingFailedError as error:
+        raise _cause(error) from None
+    if isinstance(result.return_value, T2SError):
+        raise result.return_value
+    return result
 
 
 def build_ray_trainer(
@@ -133,29 +148,31 @@ def build_ray_trainer(
     name: str,
     journal: Any = None,
     callbacks: Any = None,
-    save_steps: bool = True,
+    stop_board: str | None = None,
 ) -> Any:
     """The ``TorchTrainer`` of one training; what it reports goes to ``storage/name``.
 
-    ``save_steps=False`` reports no checkpoints on the way, only the finished adapter (for short trials).
+    ``stop_board`` makes it a trial of a search: it asks the actor of that name whether to stop, and reports no
+    checkpoints on the way.
     """
     import ray
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     from t2s.runtime import uses_gpu
-    from t2s.train.loop import train_loop
 
     gpu = uses_gpu(config)
     reference = ray.put(texts) if isinstance(texts, TrainingTexts) else texts
     return TorchTrainer(
-        train_loop,
+        _work,  # type: ignore[arg-type]  # what it returns is Result.return_value, which the types do not know
         train_loop_config={
             "config": config,
             "texts": reference,
             "about": about,
             "journal": journal,
-            "save_steps": save_steps,
+            "name": name,
+            "is_trial": stop_board is not None,
+            "stop_board": stop_board,
         },
         scaling_config=ScalingConfig(
             num_workers=config.training.num_workers,
@@ -173,10 +190,16 @@ def build_ray_trainer(
     )
 
 
+def _work(loop_config: dict[str, Any]) -> T2SError | None:
+    """What runs in a worker. Only there are torch, transformers and TRL imported, seconds of work for each process."""
+    from t2s.train.loop import train_loop
+
+    return train_loop(loop_config)
+
+
 def collect(result: Any, to: Path) -> dict[str, float]:
     """Copy the finished adapter out of Ray's storage, check it, and return the run's last metrics."""
     from t2s.model.adapter import read_manifest
-    from t2s.train.loop import ADAPTER
 
     with result.checkpoint.as_directory() as directory:
         shutil.copytree(Path(directory) / ADAPTER, to)
@@ -184,15 +207,10 @@ def collect(result: Any, to: Path) -> dict[str, float]:
     return {key: float(value) for key, value in result.metrics.items() if isinstance(value, int | float)}
 
 
-def _cause(error: Any) -> T2SError:
-    """The first worker's own error, if it is one of ours; else one that names the worker and what it said."""
+def _cause(error: Any) -> RunError:
+    """One line that names the worker that failed last and what it said last."""
     failures = getattr(error, "worker_failures", None) or {}
     for rank, failure in failures.items():
-        inner = getattr(failure, "cause", failure)
-        while inner is not None and not isinstance(inner, T2SError):
-            inner = inner.__cause__ or getattr(inner, "_base_exc", None)
-        if isinstance(inner, T2SError):
-            return inner
         lines = str(failure).strip().splitlines() or [type(failure).__name__]
         return RunError(f"training failed on worker {rank}: {lines[-1]}")
     return RunError(f"training failed: {(str(error).strip().splitlines() or [type(error).__name__])[-1]}")

@@ -1,0 +1,185 @@
+"""What a worker computes, without Ray: labels, loss, gradients, precision and the order of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_model import EOS, fixed_texts, losses, save_tokenizer, tiny_trainer
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoTokenizer, set_seed
+from trl import SFTTrainer
+
+from t2s.config import Config, load
+from t2s.errors import ConfigError
+from t2s.model.adapter import attach
+from t2s.model.load import load_base
+from t2s.train.batches import LengthSortedBatches
+from t2s.train.preflight import check_tokens
+from t2s.train.trainer import _arguments, _dataset
+
+Settings = Callable[..., Config]
+
+
+@pytest.fixture
+def settings(tiny_overrides: Callable[[Path], list[str]], tmp_path: Path) -> Settings:
+    return lambda *more: load([], [*tiny_overrides(tmp_path), *more])
+
+
+def first_batch(trainer: Any, size: int = 5) -> dict[str, torch.Tensor]:
+    """Examples of different lengths, collated as in training."""
+    return trainer.data_collator([trainer.train_dataset[i] for i in range(size)])
+
+
+def test_the_end_is_a_label_and_the_prompt_is_none(settings: Settings, tmp_path: Path) -> None:
+    trainer = tiny_trainer(settings(), tmp_path)
+    tokenizer = trainer.processing_class
+    assert tokenizer.pad_token_id == tokenizer.eos_token_id
+    batch = first_batch(trainer, len(fixed_texts()))
+    assert (batch["attention_mask"] == 0).any(), "no row is padded: the test would prove nothing"
+    for row, (prompt, completion) in enumerate(fixed_texts()):
+        length = int(batch["attention_mask"][row].sum())
+        start = len(tokenizer(prompt)["input_ids"])
+        labels = batch["labels"][row]
+        assert labels[length - 1] == tokenizer.eos_token_id
+        assert (labels[:start] == -100).all() and (labels[length:] == -100).all()
+        assert tokenizer.decode(labels[start:length]) == completion + EOS
+
+
+def test_loss_and_gradients_are_those_of_stock_trl(settings: Settings, tmp_path: Path) -> None:
+    config = settings("quantization.load_in_4bit=false")
+    ours = tiny_trainer(config, tmp_path / "ours")
+    model, tokenizer, _ = load_base(config, for_training=True)
+    stock = SFTTrainer(
+        model=attach(model, config.lora),
+        args=_arguments(config, model.device, tmp_path / "stock", 1),
+        train_dataset=_dataset(fixed_texts()),
+        processing_class=tokenizer,
+    )
+    found = []
+    for trainer in (ours, stock):
+        randomize_adapter(trainer.model)
+        loss = trainer.compute_loss(trainer.model.train(), first_batch(trainer))
+        loss.backward()
+        grads = {name: p.grad for name, p in trainer.model.named_parameters() if p.requires_grad}
+        found.append((loss.detach(), grads))
+    (our_loss, our_grads), (stock_loss, stock_grads) = found
+    assert abs(our_loss - stock_loss) < 1e-5
+    assert our_grads.keys() == stock_grads.keys() and len(our_grads) == 28
+    for name, grad in our_grads.items():
+        assert grad is not None and grad.abs().max() > 0, name
+        torch.testing.assert_close(grad, stock_grads[name], rtol=1e-5, atol=1e-5)
+
+
+def randomize_adapter(model: Any) -> None:
+    """LoRA's B starts at zero, where A has no gradient."""
+    set_seed(1)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.1)
+
+
+def test_adapters_are_fp32_on_a_4_bit_base_and_it_stays_frozen(settings: Settings, tmp_path: Path) -> None:
+    trainer = tiny_trainer(settings("training.max_steps=3"), tmp_path)
+    weight = trainer.model.get_parameter("base_model.model.model.layers.0.mlp.up_proj.base_layer.weight")
+    assert weight.dtype == torch.uint8
+    before = weight.clone()
+    assert all("lora_" in name for name, p in trainer.model.named_parameters() if p.requires_grad)
+    assert {p.dtype for p in trainer.model.parameters() if p.requires_grad} == {torch.float32}
+    first, *_, last = losses(trainer)
+    assert last < first and torch.equal(weight, before)
+
+
+def test_a_4_bit_base_written_out_for_inference_computes_the_same(settings: Settings) -> None:
+    packed, tokenizer, _ = load_base(settings(), for_training=True)
+    plain, _, _ = load_base(settings(), for_training=False)
+    assert plain.model.layers[0].mlp.up_proj.weight.dtype == torch.float32
+    ids = tokenizer([fixed_texts()[0][0]], return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        assert (packed(ids).logits - plain(ids).logits).abs().max() < 1e-4
+
+
+def test_accumulated_small_batches_train_like_one_large_batch(settings: Settings, tmp_path: Path) -> None:
+    common = ("training.max_steps=4", "training.lr_scheduler=constant", "training.warmup_ratio=0")
+    whole = settings(*common)
+    halves = settings(*common, "training.batch_size=4", "training.gradient_accumulation_steps=2")
+    expected = losses(tiny_trainer(whole, tmp_path / "whole"))
+    assert losses(tiny_trainer(halves, tmp_path / "halves")) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_resumed_training_takes_the_same_steps_also_with_dropout(settings: Settings, tmp_path: Path) -> None:
+    config = settings("training.max_steps=9", "lora.dropout=0.2")  # into the second epoch
+    trainer = tiny_trainer(config, tmp_path / "whole")
+    trainer.args.save_strategy, trainer.args.save_steps, trainer.args.save_total_limit = "steps", 3, None
+    trainer.train()
+    expected = logged(trainer)
+    for step in (3, 6):  # inside an epoch, and after its end
+        resumed = tiny_trainer(config, tmp_path / "again")
+        resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{step}"))
+        assert logged(resumed) == pytest.approx(expected, abs=1e-6)
+
+
+def logged(trainer: Any) -> list[float]:
+    return [row["loss"] for row in trainer.state.log_history if "loss" in row]
+
+
+Lengths = st.lists(st.integers(1, 300), min_size=1, max_size=80)
+Sizes = st.integers(1, 16)
+
+
+@given(Lengths, Sizes, st.integers(0, 5), st.integers(0, 5))
+def test_an_epoch_has_every_example_once_in_an_order_of_its_own(
+    lengths: list[int], size: int, seed: int, epoch: int
+) -> None:
+    batches, again = LengthSortedBatches(lengths, size, seed), LengthSortedBatches(lengths, size, seed)
+    list(again)  # having been used before changes nothing
+    batches.set_epoch(epoch)
+    again.set_epoch(epoch)
+    order = list(batches)
+    assert sorted(order) == list(range(len(lengths))) and list(again) == order == list(batches)
+
+
+@given(Lengths, Sizes, st.integers(0, 5))
+def test_full_batches_hold_neighbours_in_length(lengths: list[int], size: int, seed: int) -> None:
+    order = [lengths[i] for i in LengthSortedBatches(lengths, size, seed)]
+    full = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
+    # Sorted batches do not overlap, so all that is padded fits between the shortest and the longest example.
+    assert sum(max(batch) - min(batch) for batch in full) <= max(lengths) - min(lengths)
+
+
+def test_another_epoch_and_another_seed_have_another_order() -> None:
+    batches = LengthSortedBatches(list(range(64)), 8, seed=0)
+    first = list(batches)
+    batches.set_epoch(1)
+    assert list(batches) != first != list(LengthSortedBatches(list(range(64)), 8, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt", "message"),
+    [
+        ("$A </s>", "x", "merges the end of the prompt"),  # ends every text, the prompt too
+        ("<s> <s> $A", "x", "two begin tokens"),
+        ("$A", "x </s> y", "holds the end-of-sequence token"),
+    ],
+)
+def test_a_tokenizer_that_would_hide_the_end_is_refused(
+    tmp_path: Path, template: str, prompt: str, message: str
+) -> None:
+    save_tokenizer(tmp_path, ["SELECT x"])
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=template, special_tokens=[("<s>", 0), ("</s>", 1)]
+    )
+    with pytest.raises(ConfigError, match=message):
+        check_tokens(tokenizer, [(f"{prompt}\nSQL:", " SELECT x")])
+
+
+def test_a_tokenizer_that_merges_across_the_cue_is_refused(tmp_path: Path) -> None:
+    tokenizer = save_tokenizer(tmp_path, ["SQL: S " * 9], split=False)
+    with pytest.raises(ConfigError, match="merges the end of the prompt"):
+        check_tokens(tokenizer, [("SQL:", " S")])
