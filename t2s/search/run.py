@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -112,11 +113,12 @@ def _limited(config: Config) -> Config:
 
 
 def _fit(config: Config, texts: Any, about: dict[str, Any], search_dir: Path, tracker: Any) -> Any:
-    import ray
     from ray import tune
 
     from t2s.search.asha import start_stop_board
 
+    # A failed trial is told by t2s in one line, with its reason; Tune would show the whole traceback.
+    logging.getLogger("ray.tune.execution.tune_controller").setLevel(logging.CRITICAL)
     # Tune names each result and warns about what t2s does on purpose; its own table is not shown.
     os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
     board = f"t2s-stop-{search_dir.name}"
@@ -125,7 +127,7 @@ def _fit(config: Config, texts: Any, about: dict[str, Any], search_dir: Path, tr
         _run_trial,
         config=config,
         num_examples=len(texts.train),
-        texts=ray.put(texts),
+        texts=texts,  # Tune keeps one copy for all trials
         about=about,
         at=search_dir,
         board=board,

@@ -27,11 +27,13 @@ from t2s.train.trainer import build_trainer
 def train_loop(loop_config: dict[str, Any]) -> T2SError | None:
     """What Ray Train calls on every worker: train one adapter, or return why that cannot be.
 
+    ``loop_config`` is that of :func:`train_here`, with a Ray reference for ``texts``.
+
     An error of the user's making (:class:`T2SError`) is the same on all workers and comes again at every restart, so
     it is returned, and Ray restarts only what a fault ended.
     """
     try:
-        train_here(loop_config, RayTrainHarness())
+        train_here(loop_config | {"texts": ray.get(loop_config["texts"])}, RayTrainHarness())
     except T2SError as error:
         return error
     return None
@@ -42,7 +44,7 @@ def train_here(loop_config: dict[str, Any], harness: Harness) -> None:
 
     ``loop_config``:
 
-    - ``config`` (:class:`Config`) and ``texts`` (a Ray reference to :class:`TrainingTexts`);
+    - ``config`` (:class:`Config`) and ``texts`` (:class:`TrainingTexts`);
     - ``about``: what the adapter's manifest says of the run and the data;
     - ``journal``: an actor with ``log(step, metrics)``, or None;
     - ``name`` of the run, and ``is_trial``: a trial of a search reports no checkpoints on the way;
@@ -52,7 +54,7 @@ def train_here(loop_config: dict[str, Any], harness: Harness) -> None:
     and one at the end, which carries the finished adapter.
     """
     config: Config = loop_config["config"]
-    texts: TrainingTexts = ray.get(loop_config["texts"])
+    texts: TrainingTexts = loop_config["texts"]
     is_first = harness.rank == 0
     _quiet(config)
 

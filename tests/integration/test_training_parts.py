@@ -113,7 +113,7 @@ def test_accumulated_small_batches_train_like_one_large_batch(settings: Settings
 
 
 def test_a_resumed_training_takes_the_same_steps_also_with_dropout(settings: Settings, tmp_path: Path) -> None:
-    config = settings("training.max_steps=9", "lora.dropout=0.2")  # into the second epoch
+    config = settings("training.epochs=2", "lora.dropout=0.2")
     trainer = tiny_trainer(config, tmp_path / "whole")
     trainer.args.save_strategy, trainer.args.save_steps, trainer.args.save_total_limit = "steps", 3, None
     trainer.train()
