@@ -42,7 +42,7 @@ def ray_session(config: Config) -> Iterator[None]:
             _start_local(config)
     except Exception as error:  # fault boundary: a node that does not start raises a bare Exception
         where = f"ray.address={address}" if address else "a local Ray"
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise SetupError(f"{where}: cannot connect or start: {first}") from error
     try:
         yield
@@ -58,7 +58,16 @@ def _start_local(config: Config) -> None:
     """
     import ray
 
-    port = _dashboard_port()
+    try:
+        _init_local(config, _dashboard_port())
+    except Exception:  # fault boundary: Ray raises a bare one if another Ray took the port in between
+        ray.shutdown()
+        _init_local(config, _dashboard_port())
+
+
+def _init_local(config: Config, port: int) -> None:
+    import ray
+
     with _environment("RAY_API_SERVER_ADDRESS", f"http://127.0.0.1:{port}"):
         ray.init(
             address="local",
