@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from t2s.errors import DataError
-from t2s.evaluate.statistics import mcnemar_exact
+from t2s.evaluate.paired import paired
 
 Side = str
 """``base`` or ``tuned``: the key of one model's answers in a line of ``predictions.jsonl``."""
@@ -46,20 +46,26 @@ class Comparison:
     wins: int
     losses: int
     p_value: float
+    difference: float = 0.0
+    """In accuracy, with its 95% bootstrap interval ``low`` to ``high``."""
+    low: float = 0.0
+    high: float = 0.0
 
     def sentence(self, against: str) -> str:
         """The comparison in one line."""
         return (
             f"{self.metric.upper()} against {against}: {self.wins} won and {self.losses} lost "
-            f"of {self.questions} questions, p = {self.p_value:.3g}"
+            f"of {self.questions} questions, {100 * self.difference:+.1f} points ({100 * self.low:+.1f} to "
+            f"{100 * self.high:+.1f}), p = {self.p_value:.3g}"
         )
 
 
 def compare(ours: Answers, theirs: Answers) -> Comparison:
-    """McNemar's exact test on the questions where the two sides differ."""
-    wins = sum(mark and not theirs.correct[key] for key, mark in ours.correct.items())
-    losses = sum(theirs.correct[key] and not mark for key, mark in ours.correct.items())
-    return Comparison(ours.metric, len(ours.correct), wins, losses, mcnemar_exact(wins, losses))
+    """McNemar's exact test, and the difference with its interval; both answered the same questions."""
+    found = paired([(mark, theirs.correct[key]) for key, mark in ours.correct.items()])
+    assert found is not None, "an evaluation holds at least one question"
+    wins, losses = found.only_first, found.only_second
+    return Comparison(ours.metric, found.n, wins, losses, found.p_value, found.difference, found.low, found.high)
 
 
 def read_answers(file: Path, side: Side) -> Answers:

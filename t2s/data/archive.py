@@ -1,7 +1,7 @@
 """Unpack a WikiSQL archive (``.tar.bz2``, ``.tar.gz``) safely, and only the nine files that are needed.
 
-Covered: absolute paths, ``..``, links, devices, two members for one file, a truncated or damaged archive,
-more bytes than ``MAX_BYTES``. Any such member has the archive refused whole, needed or not.
+Covered: absolute paths, ``..``, links, devices, two members for one file, a truncated or damaged archive, and a
+bomb (more than ``MAX_BYTES`` or ``MAX_MEMBERS``). Any such member has the archive refused whole, needed or not.
 Not covered: what the files say; the reader of the layout checks that.
 """
 
@@ -19,6 +19,7 @@ from t2s.errors import DataError
 SPLITS = ("train", "dev", "test")
 FILES = tuple(f"{split}{end}" for split in SPLITS for end in (".jsonl", ".tables.jsonl", ".db"))
 MAX_BYTES = 4 * 1024**3
+MAX_MEMBERS = 1000
 
 
 def unpack(archive: Path, cache_dir: Path) -> Path:
@@ -47,18 +48,21 @@ def _extract(archive: Path, aside: Path, digest: str) -> dict[str, Any]:
     folder = aside / "data"
     folder.mkdir()
     sizes: dict[str, int] = {}
+    total = 0
     try:
         with tarfile.open(archive, mode="r|*") as tar:
-            for member in tar:
+            for number, member in enumerate(tar, start=1):
                 _refuse_unsafe(archive, member)
+                total += member.size
+                # What is not unpacked is still decompressed on the way to the next member.
+                if total > MAX_BYTES or number > MAX_MEMBERS:
+                    raise DataError(f"{archive}: {_too_much(number)}; this is not WikiSQL, and it was not unpacked")
                 name = PurePosixPath(member.name).name
                 if not member.isfile() or name not in FILES:
                     continue
                 if name in sizes:
                     raise DataError(f"{archive}: holds two files named {name}; expected one archive of one data set")
                 sizes[name] = member.size
-                if sum(sizes.values()) > MAX_BYTES:
-                    raise DataError(f"{archive}: unpacks to more than {MAX_BYTES} bytes; this is not WikiSQL")
                 _copy(tar, member, folder / name)
     except (tarfile.TarError, EOFError, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the disk's trouble, not the archive's
@@ -69,6 +73,10 @@ def _extract(archive: Path, aside: Path, digest: str) -> dict[str, Any]:
     if not any(f"{split}.jsonl" in sizes for split in SPLITS):
         raise DataError(f"{archive}: holds none of {', '.join(FILES[::3])}; expected WikiSQL's data.tar.bz2")
     return {"archive_sha256": digest, "archive_bytes": archive.stat().st_size, "files": sizes}
+
+
+def _too_much(number: int) -> str:
+    return f"more than {MAX_MEMBERS} members" if number > MAX_MEMBERS else f"more than {MAX_BYTES} bytes"
 
 
 def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, to: Path) -> None:

@@ -1,107 +1,66 @@
 """Look for what makes scores wrong: golds that fail or find nothing, duplicates, leaks between the splits.
 
-Gold queries come with the data and are trusted: they run read-only and with a deadline, but not in the
-sandbox that model-written SQL needs. Not covered: whether a question means what its query asks.
+Golds of the official layout are logical forms and run on the official engine; golds over a user's database run in
+the sandbox, as in scoring, so that a gold that the sandbox refuses is found here and not in an evaluation.
+Not covered: whether a question means what its query asks.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from t2s.data.core import Example, Splits, TableRef
+from t2s.data.report import SPLITS, Report, SplitReport
 from t2s.errors import SQLError
-from t2s.sql.database import read_only_uri
-from t2s.sql.official import OfficialEngine
+from t2s.sql.official import OfficialEngine, official_lf_match
 from t2s.sql.parse import parse
+from t2s.sql.render import render
+from t2s.sql.sandbox import Limits, Refused, Sandbox
 from t2s.sql.schema import render_schema
 
-SPLITS = ("train", "val", "test")
-GOLD_TIMEOUT_S = 5.0
-MAX_SHOWN = 5
+__all__ = ["Lengths", "Report", "check"]
 
 Progress = Callable[[int, int], None]
 """Called with the number of examples looked at, and of all."""
 
 
-@dataclass
-class SplitReport:
-    """What was found in one split; the lists hold ``id`` or ``id: what is wrong``."""
+@dataclass(frozen=True)
+class Lengths:
+    """How long an example may be: ``measure`` gives the lengths of many at once, in ``unit``."""
 
-    examples: int = 0
-    tables: int = 0
-    without_rows: int = 0
-    duplicates: list[str] = field(default_factory=list)
-    empty: list[str] = field(default_factory=list)
-    failing: list[str] = field(default_factory=list)
-    not_read_back: list[str] = field(default_factory=list)
+    measure: Callable[[Sequence[Example]], list[int]]
+    limit: int
+    unit: str
 
 
-@dataclass
-class Report:
-    """What was found in all splits; ``leaks`` are errors, ``shared_tables`` are for the reader to judge."""
+def check(
+    splits: Splits, progress: Progress | None = None, lengths: Lengths | None = None, limits: Limits | None = None
+) -> Report:
+    """Look at every example, and run every gold query that has rows to run on.
 
-    splits: dict[str, SplitReport]
-    leaks: list[str] = field(default_factory=list)
-    shared_tables: list[str] = field(default_factory=list)
-
-    @property
-    def errors(self) -> int:
-        """Findings that make a score wrong: questions in two splits, failing golds of val and test, bad SQL.
-
-        A gold of train that fails teaches little and scores nothing: it is shown, and no error.
-        """
-        failing = sum(len(self.splits[name].failing) for name in SPLITS[1:])
-        return len(self.leaks) + failing + sum(len(split.not_read_back) for split in self.splits.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON takes it."""
-        return {**asdict(self), "errors": self.errors}
-
-    def rows(self) -> list[list[str]]:
-        """A line for each kind of finding, a column for each split."""
-        names = {
-            "examples": "examples",
-            "tables": "tables or databases",
-            "without_rows": "examples without rows (no EX)",
-            "duplicates": "duplicates",
-            "empty": "gold finds nothing",
-            "failing": "gold fails",
-            "not_read_back": "SQL does not read back",
-        }
-        counts = [[_number(getattr(split, key)) for split in self.splits.values()] for key in names]
-        return [[name, *row] for name, row in zip(names.values(), counts, strict=True)]
-
-    def findings(self) -> list[str]:
-        """Lines that name the first findings of each kind."""
-        lines: list[str] = []
-        for name, split in self.splits.items():
-            lines += _first(f"{name}: gold fails", split.failing)
-            lines += _first(f"{name}: SQL does not read back as its logical form", split.not_read_back)
-            lines += _first(f"{name}: gold finds nothing (any empty answer counts as right)", split.empty)
-            lines += _first(f"{name}: same question, schema and SQL as an earlier one", split.duplicates)
-        lines += _first("the same question over the same schema in two splits", self.leaks)
-        return lines + _first("tables in two splits: the score says little about unseen tables", self.shared_tables)
-
-
-def check(splits: Splits, progress: Progress | None = None) -> Report:
-    """Look at every example, and run every gold query that has rows to run on."""
-    report = Report({name: SplitReport() for name in SPLITS})
+    Args:
+        lengths: finds examples that are too long; None looks for none.
+        limits: of the sandbox for golds over a user's database.
+    """
+    report = Report(limit=f"over {lengths.limit} {lengths.unit}" if lengths else "")
     done, total = 0, sum(len(split) for split in splits)
     repeats = _Repeats()
-    with _Golds() as golds:
+    with _Golds(limits) as golds:
         for name, split in zip(SPLITS, splits, strict=True):
             for example in split:
                 _look(example, name, report, repeats)
-                _try_gold(example, report.splits[name], golds)
+                _read_back(example, report.splits[name])
+                golds.try_one(example, report.splits[name])
                 done += 1
                 if progress and (done % 200 == 0 or done == total):
                     progress(done, total)
+            if lengths and split:
+                report.splits[name].too_long = _too_long(split, lengths)
     for name in SPLITS:
         report.splits[name].tables = sum(name in places for places in repeats.tables.values())
     shared = {table: places for table, places in repeats.tables.items() if len(places) > 1}
@@ -123,11 +82,10 @@ class _Repeats:
             return example.source.table_id
         if isinstance(example.source, Path):
             return str(example.source)
-        return self.texts.setdefault(id(example.schema), "") or self._text(example)
-
-    def _text(self, example: Example) -> str:
-        self.texts[id(example.schema)] = render_schema(example.schema)
-        return self.texts[id(example.schema)]
+        key = id(example.schema)
+        if key not in self.texts:
+            self.texts[key] = render_schema(example.schema)
+        return self.texts[key]
 
 
 def _look(example: Example, split: str, report: Report, repeats: _Repeats) -> None:
@@ -140,36 +98,58 @@ def _look(example: Example, split: str, report: Report, repeats: _Repeats) -> No
     first_split, first = repeats.questions.setdefault(key, (split, example))
     if first_split != split:
         report.leaks.append(f"{example.id} and {first.id}")
-    elif first is not example and first.sql == example.sql:
+    elif first is not example and _same_query(first, example):
         found.duplicates.append(example.id)
+    elif first is not example:
+        found.contradictions.append(f"{example.id}: {example.sql} (as {first.id}: {first.sql})")
 
 
-def _try_gold(example: Example, found: SplitReport, golds: _Golds) -> None:
-    """Read the gold query back, and run it."""
+def _same_query(one: Example, other: Example) -> bool:
+    if one.logical_form is None or other.logical_form is None:
+        return one.sql == other.sql
+    return official_lf_match(one.logical_form, other.logical_form)
+
+
+def _read_back(example: Example, found: SplitReport) -> None:
+    """The SQL must give its logical form, and so must the form as t2s writes it."""
+    form = example.logical_form
+    if form is None:
+        return
     try:
-        form = example.logical_form
-        if form is not None and parse(example.sql, example.schema.table) != form:
+        written = render(form, example.schema.table)
+        if any(parse(sql, example.schema.table) != form for sql in {example.sql, written}):
             found.not_read_back.append(f"{example.id}: {example.sql}")
     except SQLError as error:
         found.not_read_back.append(f"{example.id}: {error}")
-    try:
-        cells = golds.run(example)
-    except (SQLError, sqlite3.Error) as error:
-        found.failing.append(f"{example.id}: {error}")
-    else:
-        if cells is not None and all(cell is None for cell in cells):
-            found.empty.append(example.id)
+
+
+def _too_long(split: Sequence[Example], lengths: Lengths) -> list[str]:
+    measured = zip(split, lengths.measure(split), strict=True)
+    return [f"{example.id}: {length} {lengths.unit}" for example, length in measured if length > lengths.limit]
 
 
 class _Golds(ExitStack):
-    """Open databases to run gold queries on, closed at the end."""
+    """Runs gold queries; its databases and its sandbox are closed at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None) -> None:
         super().__init__()
+        self._limits = limits
         self._engines: dict[Path, OfficialEngine] = {}
-        self._connections: dict[Path, sqlite3.Connection] = {}
+        self._sandbox: Sandbox | None = None
 
-    def run(self, example: Example) -> list[Any] | None:
+    def try_one(self, example: Example, found: SplitReport) -> None:
+        """Run the gold of ``example``, if it has rows to run on, and note what comes of it."""
+        try:
+            cells = self._run(example)
+        except Refused as error:
+            found.refused.append(f"{example.id}: {error}")
+        except (SQLError, sqlite3.Error) as error:
+            found.failing.append(f"{example.id}: {error}")
+        else:
+            if cells is not None and all(cell is None for cell in cells):
+                found.empty.append(example.id)
+
+    def _run(self, example: Example) -> list[Any] | None:
         """All cells of the answer; None if there are no rows to run on. Raises SQLError or sqlite3.Error."""
         source = example.source
         if isinstance(source, Path):
@@ -181,21 +161,9 @@ class _Golds(ExitStack):
         return self._engines[source.database].execute(source.table_id, example.logical_form)
 
     def _run_sql(self, database: Path, sql: str) -> list[Any]:
-        if database not in self._connections:
-            connection = sqlite3.connect(read_only_uri(database), uri=True)
-            self._connections[database] = self.enter_context(closing(connection))
-        connection = self._connections[database]
-        deadline = time.monotonic() + GOLD_TIMEOUT_S
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
-        return [cell for row in connection.execute(sql) for cell in row]
-
-
-def _number(value: Any) -> str:
-    return str(len(value) if isinstance(value, list) else value)
-
-
-def _first(title: str, findings: Sequence[str]) -> list[str]:
-    if not findings:
-        return []
-    more = [f"  ... and {len(findings) - MAX_SHOWN} more"] if len(findings) > MAX_SHOWN else []
-    return [f"{title}: {len(findings)}", *(f"  {finding}" for finding in findings[:MAX_SHOWN]), *more]
+        if self._sandbox is None:
+            self._sandbox = self.enter_context(Sandbox(self._limits))
+        result = self._sandbox.run(database, sql)
+        if result.truncated:
+            raise SQLError("it returns more rows than the sandbox lets out, so that its answer cannot be compared")
+        return [cell for row in result.rows for cell in row]

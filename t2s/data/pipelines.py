@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 def build_pipeline(config: DataConfig) -> Pipeline:
     """Build the pipeline that ``data.pipeline`` names, with ``data.options`` as keywords.
 
-    ``data.path`` and ``data.cache_dir`` are passed to constructors that have parameters of these names.
+    ``data.path``, ``data.cache_dir`` and ``data.skip_bad`` are passed to constructors that have parameters of
+    these names.
 
     Raises:
         ConfigError: an unknown pipeline or option, or a missing ``data.path``; the message names the key.
@@ -86,7 +87,7 @@ def _keywords(config: DataConfig, built: Callable[..., Any]) -> dict[str, Any]:
     """Options plus ``path`` and ``cache_dir``, checked against the constructor's signature."""
     parameters = inspect.signature(built).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    own = {"path": config.path, "cache_dir": config.cache_dir}
+    own = {"path": config.path, "cache_dir": config.cache_dir, "skip_bad": config.skip_bad}
     options = [key for key in parameters if key not in own]
     for key in config.options:
         if key in own:
@@ -98,6 +99,8 @@ def _keywords(config: DataConfig, built: Callable[..., Any]) -> dict[str, Any]:
     passed = {key: value for key, value in own.items() if key in parameters and value is not None}
     if config.path is not None and "path" not in passed:
         log.warning("data.path=%s has no effect: the pipeline %s takes no path", config.path, config.pipeline)
+    if config.skip_bad and "skip_bad" not in passed:
+        log.warning("data.skip_bad has no effect: the pipeline %s does not take it", config.pipeline)
     return _complete(config, parameters, {**passed, **config.options})
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from t2s.data.archive import unpack
 from t2s.data.core import Example, Splits
+from t2s.data.faults import Faults, rejects_path
 from t2s.data.layout import read_split
 from t2s.errors import DataError
 
@@ -23,11 +25,13 @@ class WikiSQLPipeline:
         path: a directory with ``data/`` or with the files themselves, or an archive of them; None is the copy
             that ``t2s data fetch`` left in ``cache_dir``.
         cache_dir: where archives are unpacked.
+        skip_bad: leave lines at fault out, and write them down in ``cache_dir``.
     """
 
-    def __init__(self, path: Path | None = None, cache_dir: Path = Path("runs/cache")) -> None:
+    def __init__(self, path: Path | None = None, cache_dir: Path = Path("runs/cache"), skip_bad: bool = False) -> None:
         self.path = Path(path) if path is not None else None
         self.cache_dir = Path(cache_dir)
+        self.faults = Faults(skip_bad)
 
     def root(self) -> Path:
         """The directory to read from, unpacking the archive if need be."""
@@ -40,10 +44,17 @@ class WikiSQLPipeline:
         raise DataError(f"no WikiSQL at {path}: {cure}")
 
     def prepare(self) -> Splits:
-        """Read all three splits. Raises :class:`DataError` with file and line."""
+        """Read all three splits. Raises :class:`DataError` with file and line of every fault."""
         root = self.root()
-        return self.read(root, "train"), self.read(root, "dev"), self.read(root, "test")
+        self.faults = Faults(self.faults.skip_bad)
+        train, dev, test = (read_split(root, split, _name, self.faults) for split in ("train", "dev", "test"))
+        self.faults.settle(root, rejects_path(self.cache_dir, root))
+        return train, dev, test
 
     def read(self, root: Path, split: str) -> list[Example]:
-        """Read one split, called by its official name (``train``, ``dev``, ``test``)."""
-        return read_split(root, split, lambda _: TABLE_NAME)
+        """Read one split, called by its official name (``train``, ``dev``, ``test``); every fault is refused."""
+        return read_split(root, split, _name)
+
+
+def _name(record: dict[str, Any]) -> str:
+    return TABLE_NAME

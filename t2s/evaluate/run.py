@@ -1,4 +1,4 @@
-"""Evaluate an adapter beside its base: same questions, same prompts, one table, one line a question."""
+"""Evaluate an adapter beside its base: same questions, same prompts, one report, one line a question."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from typing import Any
 
 from t2s.config import Config
 from t2s.data.core import Example
+from t2s.data.samples import with_samples
 from t2s.errors import DataError
 from t2s.evaluate.answers import answer_all
-from t2s.evaluate.categories import category
+from t2s.evaluate.lines import Scored, line_of, write_lines
+from t2s.evaluate.report import write_report
+from t2s.evaluate.results import results_of
 from t2s.evaluate.score import Scorer
-from t2s.evaluate.table import outcomes, summarize, to_markdown
+from t2s.evaluate.table import SIDES, to_markdown
 from t2s.generate.core import Generation, Request
-from t2s.prompt import PROMPT_REGIME
+from t2s.prompt import regime
 
-PREDICTIONS, RESULTS, REPORT = "predictions.jsonl", "evaluation.json", "report.md"
+PREDICTIONS, RESULTS, REPORT, PAGE = "predictions.jsonl", "evaluation.json", "report.md", "report.html"
 SPLITS = ("train", "val", "test")
 
 
@@ -61,56 +64,53 @@ def evaluate(
 
     Ray must be connected. Nothing is written; see :func:`write_evaluation`.
     """
-    requests = [Request(example.question, example.schema) for example in examples]
+    shown = config.prompt.sample_values
+    requests = [Request(e.question, with_samples(e.schema, e.source, shown)) for e in examples]
     started = time.perf_counter()
     answers = answer_all(config, adapters, requests, on_progress)
     answered_s = time.perf_counter() - started
     with Scorer() as scorer:
-        lines = [
-            _line(scorer, example, {side: answers[side][i] for side in adapters}) for i, example in enumerate(examples)
-        ]
-    rows = summarize(lines)
+        scored = [_scored(scorer, example, {s: answers[s][i] for s in adapters}) for i, example in enumerate(examples)]
+    lines = [_with_finish(line_of(one), {s: answers[s][i] for s in adapters}) for i, one in enumerate(scored)]
+    counted = results_of(scored, lines, SIDES, config.seed)
+    rows = counted["table"]
     results = {
         "data": about,
         "base": config.model.name,
         "adapter": {side: str(path) if path else None for side, path in adapters.items()},
-        "prompt_regime": PROMPT_REGIME,
+        "prompt_regime": regime(config.prompt),
         "decoding": {"greedy": True, "grammar": config.inference.grammar},
-        "table": rows,
-        "outcomes": {side: outcomes(lines, side) for side in adapters},
+        **counted,
         "seconds": {"answering": answered_s, "scoring": time.perf_counter() - started - answered_s},
     }
     return Evaluation(lines, rows, results)
 
 
 def write_evaluation(evaluation: Evaluation, run_dir: Path) -> None:
-    """Write ``predictions.jsonl``, ``evaluation.json`` and ``report.md`` into ``run_dir``."""
-    with (run_dir / PREDICTIONS).open("w", encoding="utf-8") as stream:
-        for line in evaluation.lines:
-            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+    """Write ``predictions.jsonl``, ``evaluation.json``, ``report.md`` and ``report.html`` into ``run_dir``."""
+    write_lines(run_dir / PREDICTIONS, evaluation.lines)
     (run_dir / RESULTS).write_text(json.dumps(evaluation.results, indent=2, ensure_ascii=False) + "\n", "utf-8")
     data = evaluation.results["data"]
     title = f"# {data['n']} questions of {data['pipeline']} {data['split']} ({data['fingerprint']})"
-    about = f"Base {evaluation.results['base']}, prompt {PROMPT_REGIME}, greedy, 95% Wilson intervals in parentheses."
+    wording = evaluation.results["prompt_regime"]
+    about = f"Base {evaluation.results['base']}, prompt {wording}, greedy, 95% Wilson intervals in parentheses."
     (run_dir / REPORT).write_text(f"{title}\n\n{about}\n\n{to_markdown(evaluation.rows)}\n", "utf-8")
-
-
-def _line(scorer: Scorer, example: Example, answers: dict[str, Generation]) -> dict[str, Any]:
-    line: dict[str, Any] = {
-        "id": example.id,
-        "question": example.question,
-        "category": category(example.logical_form) if example.logical_form else "other",
-        "gold": example.sql,
+    facts = {
+        "base": evaluation.results["base"],
+        **{f"adapter ({s})": path for s, path in evaluation.results["adapter"].items() if path},
+        "data": f"{data['pipeline']} {data['split']}, {data['n']} questions, fingerprint {data['fingerprint']}",
+        "prompt regime": str(wording),
+        "decoding": f"greedy, grammar {evaluation.results['decoding']['grammar']}",
     }
-    for side, answer in answers.items():
-        verdict = scorer.score(example, answer.sql)
-        line[side] = {
-            "sql": answer.sql,
-            "lf": verdict.lf,
-            "ex": verdict.ex,
-            "repaired_ex": verdict.repaired_ex,
-            "outcome": str(verdict.outcome),
-            "detail": verdict.detail,
-            "finished": answer.finished,
-        }
-    return line
+    sides = [side for side in SIDES if side in evaluation.results["adapter"]]
+    write_report(run_dir / PAGE, title.lstrip("# "), facts, evaluation.results, evaluation.lines, sides)
+
+
+def _scored(scorer: Scorer, example: Example, answers: dict[str, Generation]) -> Scored:
+    verdicts = {side: scorer.score(example, answer.sql) for side, answer in answers.items()}
+    return Scored(example, scorer.gold(example), verdicts, {side: answer.sql for side, answer in answers.items()})
+
+
+def _with_finish(line: dict[str, Any], answers: dict[str, Generation]) -> dict[str, Any]:
+    """Adds whether the model came to an end by itself."""
+    return line | {side: line[side] | {"finished": answer.finished} for side, answer in answers.items()}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from t2s.errors import SQLError
+from t2s.sql.core import LogicalForm
 from t2s.sql.sandbox import InvalidSQL, Refused, TimedOut
 from t2s.sql.syntax import NotWikiSQLForm, SyntaxFailure, UnknownColumn
 
@@ -27,6 +28,16 @@ class Outcome(StrEnum):
     not_measurable = "not_measurable"
 
 
+class Ran(StrEnum):
+    """What executed a prediction."""
+
+    form = "form"
+    """Our own rendering of its logical form, values bound."""
+    sandbox = "sandbox"
+    """Its own text, in the sandbox."""
+    nothing = "nothing"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """``lf`` and ``ex`` are the official verdicts; ``ex`` is None where no rows can tell."""
@@ -36,6 +47,11 @@ class Verdict:
     repaired_ex: bool | None
     outcome: Outcome
     detail: str = ""
+    form: LogicalForm | None = field(default=None, compare=False)
+    """What the prediction says, if WikiSQL's form can say it."""
+    rows: Rows | None = field(default=None, compare=False, repr=False)
+    """What it returned, if it ran."""
+    ran: Ran = field(default=Ran.nothing, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +61,46 @@ class Gold:
     rows: Rows | None = None
     repaired: Rows | None = None
     problem: str = ""
+    form: LogicalForm | None = None
+    faults: tuple[str, ...] = ()
+    """Which of :data:`t2s.evaluate.faults.FAULTS` touch it."""
+    blocks: tuple[int, ...] | None = None
+    """On a user's database: how many rows each tie of its ORDER BY holds; None if it does not order."""
 
 
-def measured(lf: bool, ex: bool | None, repaired_ex: bool | None, detail: str) -> Verdict:
+def measured(
+    lf: bool,
+    ex: bool | None,
+    repaired_ex: bool | None,
+    detail: str,
+    *,
+    form: LogicalForm | None = None,
+    rows: Rows | None = None,
+    ran: Ran = Ran.nothing,
+) -> Verdict:
     """The verdict on a prediction that ran, or that no rows can judge (``ex`` None)."""
     if ex is None:
         # The same logical form is the same query: it is right whatever the rows are.
-        return Verdict(lf, None, repaired_ex, Outcome.correct if lf else Outcome.not_measurable, detail)
-    return Verdict(lf, ex, repaired_ex, Outcome.correct if ex else Outcome.wrong, detail)
+        outcome = Outcome.correct if lf else Outcome.not_measurable
+    else:
+        outcome = Outcome.correct if ex else Outcome.wrong
+    return Verdict(lf, ex, repaired_ex, outcome, detail, form, rows, ran)
 
 
-def failed(gold: Gold, outcome: Outcome, detail: str) -> Verdict:
+def failed(
+    gold: Gold,
+    outcome: Outcome,
+    detail: str,
+    *,
+    lf: bool = False,
+    form: LogicalForm | None = None,
+    repaired_ex: bool = False,
+    ran: Ran = Ran.nothing,
+) -> Verdict:
     """A prediction that gives no rows: wrong wherever the gold gives some."""
     ex = None if gold.rows is None else False
-    return Verdict(False, ex, None if gold.repaired is None else False, outcome, detail)
+    repaired = None if gold.repaired is None else repaired_ex
+    return Verdict(lf, ex, repaired, outcome, detail, form, None, ran)
 
 
 def outcome_of(error: SQLError) -> Outcome:
@@ -70,6 +112,7 @@ def outcome_of(error: SQLError) -> Outcome:
         return Outcome.timeout
     if isinstance(error, SyntaxFailure | InvalidSQL):
         return Outcome.parse_error
-    if isinstance(error, UnknownColumn) or "no such column" in str(error):
+    message = str(error)
+    if isinstance(error, UnknownColumn) or "no such column" in message or "Referenced column" in message:
         return Outcome.unknown_column
     return Outcome.execution_error

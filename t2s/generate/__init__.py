@@ -17,13 +17,13 @@ __all__ = ["Generation", "Request", "load_generator"]
 def load_generator(config: Config, adapter: Path | None) -> Generator:
     """Load the base (and the adapter in the directory ``adapter``) and return a ready :class:`Generator`."""
     from t2s.generate.engine import Generator
-    from t2s.model.adapter import check_base, load_adapter, read_manifest
+    from t2s.model.adapter import check_fits, load_adapter, read_manifest
     from t2s.model.base import find_base
     from t2s.model.load import load_base
 
     if adapter is not None:  # refuse a wrong adapter before the base is loaded, which takes longer
-        check_base(read_manifest(adapter), adapter, find_base(config.model))
+        check_fits(read_manifest(adapter), adapter, find_base(config.model), config.prompt)
     model, tokenizer, files = load_base(config, for_training=False)
     if adapter is not None:
-        model = load_adapter(model, adapter, files)
-    return Generator(model, tokenizer, config.inference)
+        model = load_adapter(model, adapter, files, config.prompt)
+    return Generator(model, tokenizer, config.inference, config.prompt)

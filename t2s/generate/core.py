@@ -9,7 +9,7 @@ from t2s.sql.core import Schema
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A question and the schema that it is asked of."""
+    """A question and the schema that it is asked of, with sample values where the prompt shows some."""
 
     question: str
     schema: Schema

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from t2s.config import InferenceConfig
+from t2s.config import InferenceConfig, PromptConfig
 from t2s.generate.core import Generation, Request
 from t2s.prompt import build_prompt
 from t2s.sql.extract import extract_sql
@@ -26,10 +26,11 @@ _CLOSING = ("", "'", '"', "`", "]")
 class Generator:
     """A loaded model that answers :class:`Request` batches. Not thread-safe: one caller at a time."""
 
-    def __init__(self, model: Any, tokenizer: Any, config: InferenceConfig) -> None:
+    def __init__(self, model: Any, tokenizer: Any, config: InferenceConfig, prompt: PromptConfig) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
+        self.prompt = prompt
         self._stop_ids = _token_ids_with(tokenizer, _STOPS)
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
@@ -41,13 +42,16 @@ class Generator:
         """Yield ``(position in requests, answer)`` pairs, a batch at a time, the shortest prompts first."""
         if not requests:
             return
-        prompts = [build_prompt(request.question, request.schema) for request in requests]
-        encoded = self.tokenizer(prompts)["input_ids"]
+        encoded = self.tokenizer(self.prompts(requests))["input_ids"]
         by_length = sorted(range(len(requests)), key=lambda position: len(encoded[position]))
         for start in range(0, len(by_length), self.config.batch_size):
             batch = by_length[start : start + self.config.batch_size]
             answers = self._run([encoded[i] for i in batch], [requests[i].schema for i in batch])
             yield list(zip(batch, answers, strict=True))
+
+    def prompts(self, requests: Sequence[Request]) -> list[str]:
+        """What the model is given to continue."""
+        return [build_prompt(request.question, request.schema, self.prompt) for request in requests]
 
     @torch.inference_mode()
     def _run(self, token_ids: list[list[int]], schemas: list[Any]) -> list[Generation]:

@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 
 import t2s
 from t2s.config import Config
+from t2s.data.samples import with_samples
 from t2s.errors import ConfigError, DataError, T2SError, suggest
 from t2s.generate.core import Generation, Request
 from t2s.registry import resolve_adapter
@@ -174,7 +175,9 @@ class Api:
         if ask.schema_text is not None:
             return await self._in_pool(parse_schema, ask.schema_text)
         try:
-            return await self._in_pool(read_schema, ask.database, self._database(ask), ask.table)
+            database = self._database(ask)
+            schema = await self._in_pool(read_schema, ask.database, database, ask.table)
+            return await self._in_pool(with_samples, schema, database, self._config.prompt.sample_values)
         except DataError as error:
             raise HTTPException(404, str(error)) from None
 

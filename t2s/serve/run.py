@@ -92,7 +92,7 @@ def check_adapter(config: Config, generator: str = GENERATOR) -> Any:
 
     The name is resolved once: every replica loads this version, wherever the alias goes meanwhile.
     """
-    from t2s.model.adapter import check_base, read_manifest
+    from t2s.model.adapter import check_fits, read_manifest
     from t2s.model.base import find_base
     from t2s.registry import resolve_adapter
     from t2s.serve.schemas import AdapterInfo
@@ -101,7 +101,7 @@ def check_adapter(config: Config, generator: str = GENERATOR) -> Any:
     if generator == GENERATOR:
         files = find_base(config.model)
         if resolved.path is not None:
-            check_base(read_manifest(resolved.path), resolved.path, files)
+            check_fits(read_manifest(resolved.path), resolved.path, files, config.prompt)
     return AdapterInfo(version=resolved.version, run_id=resolved.run_id)
 
 

@@ -23,10 +23,15 @@ Value = str | int | float
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name as the user wrote it, and its type (``text`` or ``real`` in WikiSQL)."""
+    """One column: its name as the user wrote it, and its type (``text`` or ``real`` in WikiSQL).
+
+    ``samples`` are values for a prompt that shows some. They are no part of what a column *is*: columns that differ
+    in them alone are equal, so that grammars and parsers are built once.
+    """
 
     name: str
     type: str = "text"
+    samples: tuple[Value, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

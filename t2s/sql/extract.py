@@ -15,15 +15,17 @@ _LATER_STATEMENT = re.compile(
 )
 _NEXT_EXAMPLE = re.compile(r"(?:^|\n)[^\S\n]*(?:QUESTION|TABLE)\s*:", re.IGNORECASE)
 _END = re.compile(r"\n[^\S\n]*(?:\n|(?:QUESTION|TABLE|SQL)\s*:)|\n?[^\S\n]*```", re.IGNORECASE)
+_SPECIAL = re.compile(r"""[;'"`\[]""")
 _QUOTED = {"'": "'", '"': '"', "`": "`", "[": "]"}
 
 
 def extract_sql(text: str) -> str:
     """The statement without fences, labels, semicolon and what follows; ``""`` if there is none."""
     text = _statement_start(text.replace("\r\n", "\n"))
-    end = _END.search(text)
+    # What can end a statement early holds one of these; most texts hold none, and are many.
+    end = _END.search(text) if "\n" in text or "```" in text else None
     text = text[: end.start()] if end else text
-    return text[: _semicolon(text)].strip()
+    return (text[: _semicolon(text)] if ";" in text else text).strip()
 
 
 def _statement_start(text: str) -> str:
@@ -44,11 +46,11 @@ def _statement_start(text: str) -> str:
 def _semicolon(text: str) -> int:
     """The position of the first ``;`` outside quotes, or the length of ``text``."""
     at = 0
-    while at < len(text):
-        char = text[at]
+    while special := _SPECIAL.search(text, at):
+        at, char = special.start(), special.group()
         if char == ";":
             return at
         # A doubled quote inside closes and opens again, to the same effect. An unclosed one is plain text.
-        closing = text.find(_QUOTED[char], at + 1) if char in _QUOTED else -1
+        closing = text.find(_QUOTED[char], at + 1)
         at = closing + 1 if closing >= 0 else at + 1
-    return at
+    return len(text)

@@ -8,6 +8,7 @@ table does not have is refused before SQLite sees it, so that no prediction can 
 
 from __future__ import annotations
 
+import functools
 import re
 import sqlite3
 import threading
@@ -31,6 +32,8 @@ _NUMBER = re.compile(r"[-+]?\d*\.\d+|\d+")
 RawCondition = Sequence[Any]
 """``[column, op, value]`` as it stands in a prediction file: anything."""
 
+Row = tuple[Any, ...]
+
 
 class OfficialEngine:
     """Runs logical forms on a ``.db`` of the official layout. Thread safe; close it, or use ``with``."""
@@ -44,6 +47,7 @@ class OfficialEngine:
             raise DataError(f"{database}: cannot be read as a SQLite database ({error})") from error
         self._database = database
         self._lock = threading.Lock()
+        self._declared: dict[str, str] | None = None
         self._types: dict[str, dict[str, str]] = {}
 
     def __enter__(self) -> Self:
@@ -63,11 +67,18 @@ class OfficialEngine:
 
         Raise :class:`SQLError` wherever the official engine raises anything.
         """
-        return self.execute_raw(table_id, lf.to_dict(), lower)
+        return [value for (value,) in self.execute_rows(table_id, lf, lower)]
 
     def execute_raw(self, table_id: str, query: Mapping[str, Any], lower: bool = True) -> list[Any]:
         """As :meth:`execute`, for a ``{sel, agg, conds}`` straight from a prediction file, of any types."""
+        return [value for (value,) in self.execute_rows(table_id, query, lower)]
+
+    def execute_rows(self, table_id: str, query: LogicalForm | Mapping[str, Any], lower: bool = True) -> list[Row]:
+        """As :meth:`execute` and :meth:`execute_raw`, the rows as SQLite gives them."""
         try:
+            if isinstance(query, LogicalForm):
+                conds = [(condition.column, condition.op, condition.value) for condition in query.conds]
+                return self._execute(table_id, query.sel, query.agg, conds, lower)
             return self._execute(table_id, query["sel"], query["agg"], query["conds"], lower)
         except Exception as error:
             # Predictions hold anything, and the official script counts whatever exception comes as wrong.
@@ -75,21 +86,31 @@ class OfficialEngine:
 
     def column_types(self, table_id: str) -> dict[str, str]:
         """``{"col0": "text", ...}`` as declared; :class:`DataError` if there is no such table."""
-        name = physical_name(table_id)
-        if name not in self._types:
-            rows = self.run("SELECT sql FROM sqlite_master WHERE tbl_name = :name", {"name": name})
-            if not rows:
+        types = self._types.get(table_id)
+        if types is None:
+            name = physical_name(table_id)
+            declared = self._declarations().get(name)
+            if declared is None:
                 raise DataError(f"{self._database}: no table {name}")
-            columns = _SCHEMA.findall(rows[0])[0].split(", ")
-            self._types[name] = dict(column.split() for column in columns)
-        return self._types[name]
+            columns = _SCHEMA.findall(declared)[0].split(", ")
+            types = self._types[table_id] = dict(column.split() for column in columns)
+        return types
 
-    def run(self, sql: str, parameters: Mapping[str, Any]) -> list[Any]:
-        """The first column of every row of a query of ours, its values bound."""
+    def _declarations(self) -> dict[str, str]:
+        """The CREATE statements by table; of a table and its indexes the table comes first."""
+        if self._declared is None:
+            with self._lock:
+                rows = self._connection.execute("SELECT tbl_name, sql FROM sqlite_master").fetchall()
+            # Once for all: looking each up would read the whole list for every table.
+            self._declared = {name: sql for name, sql in reversed(rows) if sql is not None}
+        return self._declared
+
+    def rows(self, sql: str, parameters: Mapping[str, Any]) -> list[Row]:
+        """The rows of a query of ours, its values bound."""
         with self._lock:
-            return [row[0] for row in self._connection.execute(sql, parameters)]
+            return self._connection.execute(sql, parameters).fetchall()
 
-    def _execute(self, table_id: str, sel: Any, agg: Any, conds: Iterable[RawCondition], lower: bool) -> list[Any]:
+    def _execute(self, table_id: str, sel: Any, agg: Any, conds: Iterable[RawCondition], lower: bool) -> list[Row]:
         types = self.column_types(table_id)
         selected = f"col{sel}"
         if selected not in types:
@@ -105,9 +126,10 @@ class OfficialEngine:
             bound[name] = cast_value(value, types[name], lower)
             clauses.append(f"{name} {_OFFICIAL_OPERATORS[op]} :{name}")
         where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
-        return self.run(f"SELECT {selected} AS result FROM {physical_name(table_id)} {where}", bound)
+        return self.rows(f"SELECT {selected} AS result FROM {physical_name(table_id)} {where}", bound)
 
 
+@functools.lru_cache(maxsize=4096)
 def physical_name(table_id: str) -> str:
     """``1-1000181-1`` is ``table_1_1000181_1`` in the database."""
     return table_id if table_id.startswith("table") else f"table_{table_id.replace('-', '_')}"
@@ -130,7 +152,10 @@ def cast_value(value: Any, column_type: str, lower: bool = True) -> Any:
 
 def official_lf_match(pred: LogicalForm, gold: LogicalForm, ordered: bool = False) -> bool:
     """Same column, aggregation and set of conditions (list if ``ordered``), values as lower-case text."""
-    return raw_lf_match(pred.to_dict(), gold.to_dict(), ordered)
+    if pred.sel != gold.sel or pred.agg != gold.agg:
+        return False
+    ours, theirs = ([(c.column, c.op, str(c.value).lower()) for c in lf.conds] for lf in (pred, gold))
+    return ours == theirs if ordered else set(ours) == set(theirs)
 
 
 def raw_lf_match(pred: Any, gold: Mapping[str, Any], ordered: bool = False) -> bool:

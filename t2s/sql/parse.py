@@ -15,11 +15,22 @@ from collections.abc import Callable, Iterator
 from sqlglot import exp
 
 from t2s.errors import suggest
+from t2s.sql.canonical import read_canonical
 from t2s.sql.core import AGGREGATIONS, OPERATORS, Condition, LogicalForm, Table, Value
 from t2s.sql.schema import sql_names
 from t2s.sql.syntax import NotWikiSQLForm, ParseFailure, SyntaxFailure, UnknownColumn, quote_of, read_query
 
-__all__ = ["Names", "NotWikiSQLForm", "ParseFailure", "SyntaxFailure", "UnknownColumn", "parse", "selected_table"]
+__all__ = [
+    "Names",
+    "NotWikiSQLForm",
+    "ParseFailure",
+    "SyntaxFailure",
+    "UnknownColumn",
+    "names_of",
+    "parse",
+    "parse_with_table",
+    "selected_table",
+]
 
 _AGGREGATION_CLASSES: dict[type[exp.Expr], str] = {
     exp.Max: "MAX",
@@ -53,6 +64,7 @@ class Names:
             # Reversed, so that the first of several columns with one spelling stays.
             numbered = reversed(list(enumerate(self.names)))
             self._indices.append({spelling(name): index for index, name in numbered})
+        self.exact = self._indices[0]
 
     def find(self, name: str) -> int | None:
         """The index of the column that ``name`` means, or None."""
@@ -67,23 +79,48 @@ class Names:
         return UnknownColumn(f"no column {name!r}{suggest(name, self.names)}; there are: {listed}")
 
 
+def names_of(table: Table) -> Names:
+    """The names of ``table``, kept for the next question over the same object."""
+    kept = _NAMES.get(id(table))
+    if kept is None:
+        if len(_NAMES) >= _MAX_KEPT:
+            _NAMES.clear()
+        # The table is kept too, so that its id stays its own.
+        kept = _NAMES[id(table)] = (table, Names(table))
+    return kept[1]
+
+
+_MAX_KEPT = 4096
+_NAMES: dict[int, tuple[Table, Names]] = {}
+
+
 def parse(sql: str, table: Table) -> LogicalForm:
     """The logical form of ``sql`` over ``table``, conditions in their order.
 
     Raise a :class:`ParseFailure`: :class:`SyntaxFailure`, :class:`UnknownColumn` or :class:`NotWikiSQLForm`.
     """
-    names = Names(table)
-    try:
-        return _Reader(sql, names).read(read_query(sql, names.names))
-    except RecursionError as error:
-        raise SyntaxFailure("the SQL nests too deeply") from error
+    return parse_with_table(sql, table)[0]
 
 
 def selected_table(sql: str, table: Table) -> str:
     """The name after FROM, as written. ``sql`` is one that :func:`parse` accepts over ``table``."""
-    reader = _Reader(sql, Names(table))
-    query = reader._query(read_query(sql, reader.names.names))
-    return str(query.args["from_"].this.name)
+    return parse_with_table(sql, table)[1]
+
+
+def parse_with_table(sql: str, table: Table) -> tuple[LogicalForm, str]:
+    """The logical form and the name after FROM, in one reading; raises as :func:`parse`."""
+    names = names_of(table)
+    return read_canonical(sql, names.names, names.exact) or parse_any(sql, names)
+
+
+def parse_any(sql: str, names: Names) -> tuple[LogicalForm, str]:
+    """As :func:`parse_with_table`, always by way of the syntax tree."""
+    try:
+        reader = _Reader(sql, names)
+        tree = read_query(sql, names.names)
+        return reader.read(tree), reader.table
+    except RecursionError as error:
+        raise SyntaxFailure("the SQL nests too deeply") from error
 
 
 def _bare(tree: exp.Expr | None) -> exp.Expr | None:
@@ -99,6 +136,7 @@ class _Reader:
         self.sql = sql
         self.names = names
         self.alias = ""
+        self.table = ""
 
     def read(self, tree: exp.Expr) -> LogicalForm:
         query = self._query(tree)
@@ -125,6 +163,7 @@ class _Reader:
         extra = [k for k, value in source.args.items() if value and k not in {"this", "alias", "db", "catalog"}]
         if extra:
             raise NotWikiSQLForm(f"WikiSQL's form has no {extra[0].upper()}")
+        self.table = str(source.name)
         return str(source.alias_or_name)
 
     def _selected(self, query: exp.Select) -> tuple[int, int]:

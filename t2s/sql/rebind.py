@@ -1,13 +1,15 @@
 """SQL outside WikiSQL's form, rewritten for the official layout: its table is ``table_<id>``, its columns are
 ``col0``, ``col1``, ..., and all text is in lower case.
 
-It renames and nothing else: whether the result may run is for the sandbox to say. String literals that are
-compared become lower case, as the official engine makes the values of conditions; strings inside functions
-(``strftime('%Y', ...)``) stay. The official reading of numbers ("1,200") is not imitated.
+It renames and nothing else: whether the result may run is for the sandbox to say. What the official engine does to the
+values of conditions is done to literals that are compared: strings become lower case, and beside a ``real`` column
+a string becomes the number that it is read as (``'1,200'`` is 1200). Strings inside functions
+(``strftime('%Y', ...)``) stay.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from sqlglot import exp
@@ -15,8 +17,8 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.scope import Scope, traverse_scope
 
 from t2s.sql.core import Table
-from t2s.sql.official import physical_name
-from t2s.sql.parse import Names, is_misquoted_value
+from t2s.sql.official import cast_value, physical_name
+from t2s.sql.parse import Names, is_misquoted_value, names_of
 from t2s.sql.syntax import SyntaxFailure, UnknownColumn, read_query
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.Glob)
@@ -28,20 +30,21 @@ def rebind(sql: str, table: Table, table_id: str) -> str:
     Raise a :class:`ParseFailure` if it does not parse, is no single query, or names unknown tables or
     columns.
     """
-    names = Names(table)
+    names = names_of(table)
     tree = read_query(sql, names.names)
     try:
-        return _Rebinder(sql, names, table.name, physical_name(table_id)).rewrite(tree)
+        return _Rebinder(sql, names, table, physical_name(table_id)).rewrite(tree)
     except (SqlglotError, RecursionError) as error:
         raise SyntaxFailure(f"the names of this SQL cannot be resolved ({type(error).__name__})") from error
 
 
 class _Rebinder:
-    def __init__(self, sql: str, names: Names, logical: str, physical: str) -> None:
+    def __init__(self, sql: str, names: Names, table: Table, physical: str) -> None:
         self.sql = sql
         self.names = names
         self.physical = physical
-        self.known_tables = {logical.casefold(), physical.casefold(), "table"}
+        self.types = [column.type for column in table.columns]
+        self.known_tables = {table.name.casefold(), physical.casefold(), "table"}
         self.done: set[int] = set()
 
     def rewrite(self, tree: exp.Expr) -> str:
@@ -97,6 +100,8 @@ class _Rebinder:
 
     def _rename(self, column: exp.Column, index: int) -> None:
         self.done.add(id(column))
+        if self.types[index] == "real":
+            _read_numbers(column)
         written = column.name
         column.set("this", exp.to_identifier(f"col{index}", quoted=True))
         if isinstance(column.parent, exp.Select) and column.arg_key == "expressions":
@@ -124,6 +129,34 @@ class _Rebinder:
                 source.set("alias", exp.TableAlias(this=exp.to_identifier(source.name, quoted=True)))
             source.set("this", exp.to_identifier(self.physical, quoted=True))
             source.set("db", None)
+
+
+def _read_numbers(column: exp.Column) -> None:
+    """Strings that are compared with ``column``, which holds numbers, become numbers where they can be read so."""
+    tree: exp.Expr = column
+    while isinstance(tree.parent, exp.Paren):
+        tree = tree.parent
+    parent = tree.parent
+    compared: list[exp.Expr] = []
+    if isinstance(parent, (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)):
+        compared = [parent.this, parent.expression]
+    elif isinstance(parent, exp.Between):
+        compared = [parent.args["low"], parent.args["high"]]
+    elif isinstance(parent, exp.In):
+        compared = list(parent.expressions)
+    for literal in compared:
+        bare = literal.unnest()
+        if isinstance(bare, exp.Literal) and bare.is_string:
+            _read_number(bare)
+
+
+def _read_number(literal: exp.Literal) -> None:
+    try:
+        number = cast_value(literal.name, "real")
+    except (IndexError, ValueError):
+        return  # no number in it: SQLite compares it as the text that it is
+    if math.isfinite(number):
+        literal.replace(exp.Literal.number(repr(number)))
 
 
 def _base_names(scope: Scope) -> set[str]:

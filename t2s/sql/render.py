@@ -17,13 +17,17 @@ def render(lf: LogicalForm, table: Table) -> str:
 
     Raise :class:`SQLError` for an index that the table, the aggregations or the operators do not have.
     """
-    names = sql_names(table)
+    return render_names(lf, sql_names(table), table.name)
+
+
+def render_names(lf: LogicalForm, names: tuple[str, ...], table_name: str) -> str:
+    """As :func:`render`, over columns of these distinct names."""
     selected = quote_name(_pick(names, lf.sel, "column"))
     aggregation = _pick(AGGREGATIONS, lf.agg, "aggregation")
     if aggregation:
         selected = f"{aggregation}({selected})"
     where = " AND ".join(_condition(condition, names) for condition in lf.conds)
-    return f"SELECT {selected} FROM {quote_name(table.name)}" + (f" WHERE {where}" if where else "")
+    return f"SELECT {selected} FROM {quote_name(table_name)}" + (f" WHERE {where}" if where else "")
 
 
 def render_value(value: Value) -> str:

@@ -10,8 +10,10 @@ is quoted with double quotes (``""`` for a quote inside) only where it would be 
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import NoReturn
 
 from t2s.errors import SQLError
@@ -25,6 +27,7 @@ __all__ = [
     "render_schema",
     "schema_of_database",
     "sql_names",
+    "type_word",
     "with_distinct_names",
 ]
 
@@ -58,9 +61,12 @@ def parse_schema(text: str) -> Schema:
     return Schema(tuple(tables), tuple(keys))
 
 
-def render_schema(schema: Schema) -> str:
-    """The inverse of :func:`parse_schema`, one line a table. A type that is no word is an error."""
-    lines = [_render_table(table) for table in schema.tables]
+def render_schema(schema: Schema, after_type: Callable[[Column], str] = lambda _: "") -> str:
+    """The inverse of :func:`parse_schema`, one line a table. A type that is no word is an error.
+
+    ``after_type`` adds text within a column's parentheses, for prompts; :func:`parse_schema` does not read it.
+    """
+    lines = [_render_table(table, after_type) for table in schema.tables]
     for key in schema.foreign_keys:
         ends = (key.table, key.column), (key.other_table, key.other_column)
         lines.append("KEY: " + " = ".join(f"{_key_name(t)}.{_key_name(c)}" for t, c in ends))
@@ -74,6 +80,8 @@ def distinct_names(names: Iterable[str]) -> tuple[str, ...]:
     """
     given = tuple(names)
     taken = set(given)
+    if len(taken) == len(given):
+        return given
     seen: set[str] = set()
     unique = []
     for name in given:
@@ -94,7 +102,9 @@ def sql_names(table: Table) -> tuple[str, ...]:
 def with_distinct_names(table: Table) -> Table:
     """The table under its SQL names, for prompts: what the model reads is then what it can write."""
     names = sql_names(table)
-    return Table(table.name, tuple(Column(n, c.type) for n, c in zip(names, table.columns, strict=True)))
+    if len({*names}) == len({column.name for column in table.columns}):
+        return table  # no name occurs twice, so that each is its own SQL name
+    return Table(table.name, tuple(replace(c, name=n) for n, c in zip(names, table.columns, strict=True)))
 
 
 def quote_name(name: str) -> str:
@@ -179,17 +189,19 @@ def _end_of_item(text: str, at: int) -> int:
     _fail(text, at, "the list of columns is not closed with )")
 
 
-def _render_table(table: Table) -> str:
-    columns = ", ".join(f"{_column_name(c.name)} ({_type(c)})" for c in table.columns)
+def _render_table(table: Table, after_type: Callable[[Column], str]) -> str:
+    columns = ", ".join(f"{_column_name(c.name)} ({type_word(c)}{after_type(c)})" for c in table.columns)
     return f"TABLE: {_table_name(table.name)} ( {columns} )"
 
 
-def _type(column: Column) -> str:
+def type_word(column: Column) -> str:
+    """The column's type; a :class:`SQLError` if it is no word, and could be read as something else."""
     if _TYPE.fullmatch(column.type) is None or column.type != column.type.strip():
         raise SQLError(f"column {column.name!r}: the type {column.type!r} is not a word such as text or real")
     return column.type
 
 
+@functools.lru_cache(maxsize=1 << 16)  # the same names come again and again, and judging one is slow
 def _column_name(name: str) -> str:
     """The bare name if it is read back as it is, quoted otherwise; the reader itself is the judge."""
     bare = f"{name} (x) )"

@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from t2s.cli.data_check import check_verb
+from t2s.config import load
 from t2s.data.core import TableRef
+from t2s.data.synthetic.load import generate
 from t2s.data.wikisql import WikiSQLPipeline
 
 SYNTHETIC = (
@@ -40,6 +43,70 @@ def test_check_gives_a_table_or_json(tmp_path: Path) -> None:
     assert report["errors"] == 0 and report["splits"]["train"]["examples"] == 30
 
 
+def own_files(folder: Path, *bad: str) -> Path:
+    """Three files over one schema; ``bad`` lines stand first in ``train.jsonl``."""
+    schema = "TABLE: t ( a (text), b (real) )"
+    folder.mkdir(parents=True, exist_ok=True)
+    for at, split in enumerate(("train", "val", "test")):
+        good = json.dumps({"question": f"Question {at}?", "sql": f"SELECT a FROM t WHERE b = {at}", "schema": schema})
+        lines = [*(bad if split == "train" else ()), good]
+        (folder / f"{split}.jsonl").write_text("".join(line + "\n" for line in lines))
+    return folder
+
+
+def test_the_example_is_written_checked_and_shown_with_the_commands_that_it_prints(tmp_path: Path) -> None:
+    written = t2s(tmp_path, "data", "example", "shop")
+    assert written.returncode == 0, written.stderr
+    assert written.stdout.strip() == "shop"
+    for verb in ("check", "show -n 3"):
+        command = f"t2s data {verb} data.pipeline=jsonl data.path=shop"
+        assert command in written.stderr
+        done = t2s(tmp_path, *command.split()[1:])
+        assert done.returncode == 0, done.stderr
+    again = t2s(tmp_path, "data", "example", "shop")
+    assert again.returncode == 2 and "exists already" in again.stderr
+
+
+def test_check_leaves_bad_lines_out_if_asked_says_so_and_keeps_them(tmp_path: Path) -> None:
+    own_files(tmp_path / "own", "{", '{"question": NaN}')
+    words = ("data", "check", "data.pipeline=jsonl", "data.path=own", "--report", "found.json")
+    refused = t2s(tmp_path, *words)
+    assert refused.returncode == 3
+    assert "2 faults in own:" in refused.stderr and "own/train.jsonl:1: not JSON" in refused.stderr
+    assert len(json.loads((tmp_path / "found.json").read_text())["rejected"]) == 2
+    done = t2s(tmp_path, *words, "--skip-bad")
+    assert done.returncode == 0, done.stderr
+    assert "2 bad lines of own left out (data.skip_bad); they are in runs/cache/rejects-own-" in done.stderr
+    report = json.loads((tmp_path / "found.json").read_text())
+    assert report["errors"] == 0 and len(report["rejected"]) == 2
+    kept = (tmp_path / report["rejects"]).read_text().splitlines()
+    assert [json.loads(line)["text"] for line in kept] == ["{", '{"question": NaN}']
+
+
+def test_check_counts_tokens_by_the_bases_tokenizer(tmp_path: Path, tiny_model: Path) -> None:
+    own_files(tmp_path / "own")
+    words = ["data.pipeline=jsonl", f"data.path={tmp_path / 'own'}", "training.max_length=16"]
+    report = check_verb(load([], [*words, f"model.name={tiny_model}"]), "own", True, None, tokens=True)
+    assert report.limit == "over 16 tokens"
+    assert [len(split.too_long) for split in report.splits.values()] == [1, 1, 1]
+
+
+def test_load_data_is_generated_and_can_be_checked(tmp_path: Path) -> None:
+    made = t2s(tmp_path, "data", "generate", "load", "--rows", "900", "--questions", "30")
+    assert made.returncode == 0, made.stderr
+    done = t2s(tmp_path, "data", "check", "--json", "data.pipeline=wikisql", "data.path=load")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["splits"]["train"]["examples"] == 24
+
+
+def test_the_reading_bench_prints_its_table(tmp_path: Path) -> None:
+    generate(tmp_path / "load", 300, 10)
+    command = [sys.executable, "-m", "bench.data", str(tmp_path / "load"), "--rounds", "1"]
+    root = Path(__file__).resolve().parents[2]
+    printed = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "8 train examples" in printed and "x json.loads" in printed and "read and rendered" in printed
+
+
 def test_check_of_bad_data_exits_3_with_the_line(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         (tmp_path / f"{split}.jsonl").write_text('{"question": "q"}\n')
@@ -57,6 +124,10 @@ def test_check_of_bad_data_exits_3_with_the_line(tmp_path: Path) -> None:
         (("show", "data.pipeline=synthetic", "data.options.numtrain=3"), 2, "data.options.numtrain"),
         (("show",), 3, "t2s data fetch"),
         (("fetch", "--from", "nothing.tar.bz2"), 3, "no such file"),
+        (("fetch", "--from", "nothing.tar.bz2", "--sha256", "7"), 2, "--sha256 7: expected 64 hex digits"),
+        (("check", "--report", "found.txt", *SYNTHETIC), 2, "--report found.txt"),
+        (("generate", "out", "--rows", "3"), 2, "--rows 3: expected at least 30"),
+        (("generate", "out"), 2, "--rows"),
         (("show", "-c", "none.yaml"), 2, "none.yaml"),
     ],
 )
@@ -75,7 +146,7 @@ def test_fetch_from_an_archive_then_show_needs_no_path(tmp_path: Path, shared_wi
     assert fetched.stdout.strip() == "runs/cache/wikisql.tar.bz2"
     shown = t2s(tmp_path, "data", "show", "-n", "1", "--split", "val")
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("# dev-0\nTABLE: table ( ")
+    assert shown.stdout.startswith("# dev-0") and "\nTABLE: table ( " in shown.stdout
 
 
 def test_the_shared_archive_reads_whole(tmp_path: Path, shared_wikisql: Path) -> None:

@@ -30,7 +30,7 @@ def examples(tiny_overrides: Callable[[Path], list[str]], tmp_path_factory: pyte
 
 
 def with_settings(generator: Generator, **settings: object) -> Generator:
-    return Generator(generator.model, generator.tokenizer, InferenceConfig.model_validate(settings))
+    return Generator(generator.model, generator.tokenizer, InferenceConfig.model_validate(settings), generator.prompt)
 
 
 def test_an_answer_does_not_depend_on_its_batch(generator: Generator, examples: list[Example]) -> None:

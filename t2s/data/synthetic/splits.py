@@ -106,7 +106,7 @@ def finds_something(connection: sqlite3.Connection, table_id: str, form: Logical
     selected = f"{AGGREGATIONS[form.agg]}(col{form.sel})"
     where = " AND ".join(f"col{c.column} {OPERATORS[c.op]} ?" for c in form.conds) or "1"
     query = f"SELECT {selected} FROM {physical_name(table_id)} WHERE {where}"
-    rows = connection.execute(query, [lowered(c.value) for c in form.conds]).fetchall()
+    rows = connection.execute(query, [lowered(c.value) for c in form.conds])
     return any(row[0] not in (None, 0) if form.agg == 3 else row[0] is not None for row in rows)
 
 

@@ -8,7 +8,8 @@ from t2s.errors import SQLError
 from t2s.sql.syntax import MAX_SQL_CHARS
 
 Cell = str | int | float | None
-"""One value of a row. A BLOB becomes a text such as ``<blob of 12 bytes>``."""
+"""One value of a row. A BLOB becomes a text such as ``<blob of 12 bytes>``; of DuckDB's richer types decimals become
+floats, and dates, times, lists and the like their text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +17,13 @@ class Limits:
     """What one query may use. Rows and bytes beyond the caps are cut off, and the result says so."""
 
     timeout_s: float = 5.0
-    """Wall-clock seconds; a query is stopped then, and its process killed a tenth of a second later."""
+    """Wall-clock seconds; parsing included; a query is stopped then, its process killed a tenth later."""
     max_rows: int = 10_000
     max_bytes: int = 8_000_000
     """Of all returned values together: text in UTF-8, eight for a number."""
     max_sql_chars: int = MAX_SQL_CHARS
     memory_mb: int = 512
-    """Address space of the child process, about 40 MB of which is Python itself."""
+    """Memory of the child process, Python's 40 MB and DuckDB's 90 MB included: at least 64, with DuckDB 192."""
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -55,7 +56,7 @@ class Refused(SandboxError):
 
 
 class ExecutionFailed(SandboxError):
-    """SQLite could not run it: an unknown table or column, a wrong type, no memory left."""
+    """The engine could not run it: an unknown table or column, a wrong type, no memory left."""
 
 
 class TimedOut(SandboxError):

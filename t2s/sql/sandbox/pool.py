@@ -1,138 +1,149 @@
-"""The sandbox as its users see it: a few long-lived child processes that take turns."""
+"""A few long-lived child processes that take turns, for each engine its own. Knows processes, not SQL."""
 
 from __future__ import annotations
 
 import os
 import queue
 import signal
+import time
 import weakref
-from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from t2s.errors import DataError
-from t2s.sql.database import read_only_uri
-from t2s.sql.sandbox.guard import check_read_only, harden_quotes
-from t2s.sql.sandbox.outcome import ExecutionFailed, Limits, Refused, Result, SandboxError, TimedOut
+from t2s.sql.database import Engine
+from t2s.sql.sandbox.inside.wire import LAYERS
+from t2s.sql.sandbox.outcome import ExecutionFailed, Limits, SandboxError, TimedOut
 from t2s.sql.sandbox.process import Child, ChildDied
 
+_AT_ONCE_S = 0.02
+"""A child that dies so soon after a question was dying before it."""
 
-class Sandbox:
-    """Runs SQL that nobody trusts. Thread safe; children start when needed. Close it, or use ``with``."""
+Slots = queue.LifoQueue["Child | None"]
+"""As many entries as children may run; None where none has been started yet."""
 
-    def __init__(self, limits: Limits | None = None, workers: int = 1) -> None:
-        self.limits = limits or Limits()
+
+class Pool:
+    """Up to ``workers`` children for each engine. Thread safe, and made anew in a forked process."""
+
+    def __init__(self, limits: Limits, workers: int) -> None:
+        self.limits = limits
         self._workers = workers
+        self.layers = LAYERS
+        """Those of the children to come. Tests leave some out, to see what the others hold alone."""
         self._closed = False
         self._make_slots()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    @property
+    def children(self) -> frozenset[Child]:
+        """Those that run now."""
+        return frozenset(self._children)
 
     def close(self) -> None:
-        """End the children, also in the middle of a query. It cannot be used again."""
+        """End the children, also in the middle of a query."""
         self._closed = True
         self._finalizer()
-        while not self._slots.empty():
-            self._end(self._slots.get())
+        for slots in self._slots.values():
+            while not slots.empty():
+                self.end(slots.get())
 
-    def run(self, database: Path, sql: str, tables: Sequence[str] | None = None) -> Result:
-        """The rows of ``sql`` on the SQLite file ``database``, reading only ``tables`` (None: all).
-
-        Raise :class:`InvalidSQL`, :class:`Refused`, :class:`ExecutionFailed` or :class:`TimedOut`, all
-        :class:`SandboxError`; :class:`DataError` if there is no such file.
-        """
-        check_read_only(sql, self.limits.max_sql_chars)
-        return self._execute(database, harden_quotes(sql), tables)
-
-    def _execute(self, database: Path, sql: str, tables: Sequence[str] | None = None) -> Result:
-        """As :meth:`run` without the first layer: for tests that the others hold alone."""
-        request = self._request(database, sql, tables)
-        slots = self._slots_of_this_process()
-        child = slots.get()
-        try:
-            if child is None or not child.is_alive:
-                child = self._start()
-            reply = child.ask(request, self.limits.timeout_s)
-        except TimeoutError as error:
-            self._end(child)
-            raise self._too_late() from error
-        except ChildDied as error:
-            self._end(child)
-            raise self._died(error.args[0]) from error
-        except BaseException:
-            # A child whose reply was not read would give it to the next question.
-            self._end(child)
-            raise
-        finally:
-            slots.put(child if child is not None and child.is_alive else None)
-        return self._result(reply)
-
-    def _request(self, database: Path, sql: str, tables: Sequence[str] | None) -> dict[str, Any]:
-        try:
-            uri, stat = read_only_uri(database), database.stat()
-        except OSError as error:
-            raise DataError(f"{database}: cannot be read ({error.strerror})") from error
-        return {
-            "uri": uri,
-            # A file that was replaced or rewritten is opened anew.
-            "stamp": f"{stat.st_dev}:{stat.st_ino}:{stat.st_mtime_ns}:{stat.st_size}",
-            "sql": sql,
-            "tables": None if tables is None else list(tables),
-            "timeout_s": self.limits.timeout_s,
-            "max_rows": self.limits.max_rows,
-            "max_bytes": self.limits.max_bytes,
-        }
-
-    def _result(self, reply: dict[str, Any]) -> Result:
-        if "error" not in reply:
-            rows = tuple(tuple(row) for row in reply["rows"])
-            return Result(tuple(reply["columns"]), rows, reply["truncated"], reply["elapsed_s"])
-        if reply["error"] == "timeout":
-            raise self._too_late()
-        kind = Refused if reply["error"] == "refused" else ExecutionFailed
-        raise kind(reply["message"])
-
-    def _too_late(self) -> TimedOut:
-        return TimedOut(f"the query ran longer than {self.limits.timeout_s:g} s and was stopped")
-
-    def _died(self, returncode: int) -> SandboxError:
-        if returncode == -signal.SIGXCPU:
-            return self._too_late()
-        return ExecutionFailed(f"the query ended its process (code {returncode}): most likely out of memory")
-
-    def _make_slots(self) -> None:
-        self._pid = os.getpid()
-        self._children: set[Child] = set()
-        self._slots: queue.LifoQueue[Child | None] = queue.LifoQueue()
-        for _ in range(self._workers):
-            self._slots.put(None)
-        self._finalizer = weakref.finalize(self, _stop_all, self._children)
-
-    def _slots_of_this_process(self) -> queue.LifoQueue[Child | None]:
+    def slots(self, engine: Engine) -> Slots:
+        """The slots of this process. Raise :class:`ExecutionFailed` after :meth:`close`."""
         if self._pid != os.getpid():
             # After a fork the pipes belong to the parent: two processes would read each other's replies.
             self._finalizer.detach()
             self._make_slots()
         if self._closed:
             raise ExecutionFailed("the sandbox is closed")
-        return self._slots
+        return self._slots[engine]
 
-    def _start(self) -> Child:
-        child = Child(self.limits)
+    def start(self, engine: Engine) -> Child:
+        """A new child; it counts as running until :meth:`end`."""
+        child = Child(self.limits, engine, self.layers)
         self._children.add(child)
+        if self._closed:
+            # Closed meanwhile by another thread, which could not see this one.
+            self.end(child)
+            raise ExecutionFailed("the sandbox is closed")
         return child
 
-    def _end(self, child: Child | None) -> None:
+    def end(self, child: Child | None) -> None:
+        """Kill ``child``, if there is one."""
         if child is not None:
             self._children.discard(child)
             child.kill()
+
+    def _make_slots(self) -> None:
+        self._pid = os.getpid()
+        self._children: set[Child] = set()
+        self._slots: dict[Engine, Slots] = {"sqlite": queue.LifoQueue(), "duckdb": queue.LifoQueue()}
+        for slots in self._slots.values():
+            for _ in range(self._workers):
+                slots.put(None)
+        self._finalizer = weakref.finalize(self, _stop_all, self._children)
+
+
+class Turn:
+    """One question to one child: sent at once; :meth:`reply` gives the child back, and must be called."""
+
+    def __init__(self, pool: Pool, engine: Engine, request: dict[str, Any]) -> None:
+        self._pool, self._engine, self._request = pool, engine, request
+        self._slots = pool.slots(engine)
+        self._child = self._slots.get()
+        try:
+            self._used_before = self._child is not None and self._child.is_alive
+            self._ask(anew=not self._used_before)
+        except BaseException:
+            self._give_back(spoilt=True)
+            raise
+
+    def reply(self) -> dict[str, Any]:
+        """What the child answers. Raise :class:`TimedOut`, or :class:`ExecutionFailed` if it died."""
+        spoilt = True
+        try:
+            reply = self._received()
+            spoilt = False
+            return reply
+        except TimeoutError as error:
+            raise too_late(self._pool.limits.timeout_s) from error
+        except ChildDied as error:
+            raise self._died(error.args[0]) from error
+        finally:
+            # A child whose reply was not read would give it to the next question.
+            self._give_back(spoilt)
+
+    def _ask(self, anew: bool) -> None:
+        if anew:
+            self._pool.end(self._child)
+            self._child = None
+            self._child = self._pool.start(self._engine)
+        assert self._child is not None
+        self._asked = time.monotonic()
+        self._deadline = self._child.send(self._request, self._request["timeout_s"])
+
+    def _received(self) -> dict[str, Any]:
+        assert self._child is not None
+        try:
+            return self._child.receive(self._deadline)
+        except ChildDied:
+            # Killed from outside while it waited for work: that is not the fault of this query.
+            if not self._used_before or time.monotonic() - self._asked > _AT_ONCE_S:
+                raise
+        self._ask(anew=True)
+        return self._child.receive(self._deadline)
+
+    def _give_back(self, spoilt: bool) -> None:
+        if spoilt:
+            self._pool.end(self._child)
+        self._slots.put(None if spoilt else self._child)
+
+    def _died(self, returncode: int) -> SandboxError:
+        if returncode == -signal.SIGXCPU:
+            return too_late(self._pool.limits.timeout_s)
+        return ExecutionFailed(f"the query ended its process (code {returncode}): most likely out of memory")
+
+
+def too_late(timeout_s: float) -> TimedOut:
+    """The error of a query that ran into its deadline."""
+    return TimedOut(f"the query ran longer than {timeout_s:g} s and was stopped")
 
 
 def _stop_all(children: set[Child]) -> None:

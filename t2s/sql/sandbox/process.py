@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import select
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from t2s.errors import SetupError
+from t2s.sql.database import Engine
+from t2s.sql.sandbox.inside.wire import LAYERS
 from t2s.sql.sandbox.outcome import Limits
 
-_PROGRAM = Path(__file__).with_name("child.py")
 _START_S = 20.0
 _GRACE_S = 0.1
-"""How much later than the deadline inside SQLite the process is killed."""
+"""How much later than the deadline inside the engine the process is killed."""
+_PROGRAM = "import sys; sys.path.append(sys.argv[1]); from inside.main import main; main()"
 
 
 class ChildDied(Exception):
@@ -29,42 +32,54 @@ class ChildDied(Exception):
 class Child:
     """A running child. Not thread safe: one question at a time."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, engine: Engine = "sqlite", layers: frozenset[str] = LAYERS) -> None:
         self._max_reply = 8 * limits.max_bytes + 1_000_000
-        config = json.dumps({"memory_bytes": limits.memory_mb * 2**20})
+        config: dict[str, Any] = {"memory_bytes": limits.memory_mb * 2**20, "engine": engine, "layers": sorted(layers)}
+        if engine == "duckdb":
+            config["site"] = _folder_of_duckdb()
         # A new program, not a fork: a fork of a process that runs torch or Ray inherits its locks and memory.
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(_PROGRAM), config],
+            [sys.executable, "-I", "-S", "-c", _PROGRAM, str(Path(__file__).parent), json.dumps(config)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
             env={},
             cwd="/",
             # Ctrl-C is for us to handle; the child ends when its input does.
             start_new_session=True,
         )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._poller = select.poll()
+        self._poller.register(self._stdout, select.POLLIN)
         try:
-            self._receive(time.monotonic() + _START_S)
+            self.receive(time.monotonic() + _START_S)
         except (ChildDied, TimeoutError) as error:
             self.kill()
-            raise SetupError(f"the SQL sandbox did not start: {sys.executable} {_PROGRAM} ({error!r})") from error
+            raise SetupError(f"the SQL sandbox did not start: {sys.executable} for {engine} ({error!r})") from error
 
     @property
     def is_alive(self) -> bool:
         """Whether it can be asked again."""
         return self._process.poll() is None
 
-    def ask(self, request: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """Its reply. Raise ``TimeoutError`` if late, :class:`ChildDied` if it ended; kill it after either."""
-        deadline = time.monotonic() + timeout_s + _GRACE_S
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def send(self, request: dict[str, Any], timeout_s: float) -> float:
+        """Ask, and return the moment until which to wait for the reply, which also tells if the child is dead."""
         body = json.dumps(request).encode()
-        assert self._process.stdin is not None
+        message = memoryview(struct.pack(">I", len(body)) + body)
         try:
-            self._process.stdin.write(struct.pack(">I", len(body)) + body)
-            self._process.stdin.flush()
-        except BrokenPipeError as error:
-            raise ChildDied(self._process.wait()) from error
-        return self._receive(deadline)
+            while message:
+                message = message[self._stdin.write(message) or 0 :]
+        except BrokenPipeError:
+            # It ended meanwhile, and its output with it: whoever reads that will see.
+            self._process.wait()
+        return time.monotonic() + timeout_s + _GRACE_S
 
     def stop(self) -> None:
         """End it at once, from any thread: whoever waits for its reply gets :class:`ChildDied`."""
@@ -74,15 +89,11 @@ class Child:
     def kill(self) -> None:
         """End it at once and let go of its pipes; only for the thread that asks it, or if none does."""
         self.stop()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except BrokenPipeError:
-                    # Closing flushes what the dead process did not read.
-                    continue
+        self._stdin.close()
+        self._stdout.close()
 
-    def _receive(self, deadline: float) -> dict[str, Any]:
+    def receive(self, deadline: float) -> dict[str, Any]:
+        """Its reply. Raise ``TimeoutError`` if late, :class:`ChildDied` if it ended; kill it after either."""
         size = struct.unpack(">I", self._read(4, deadline))[0]
         if size > self._max_reply:
             raise ChildDied(-signal.SIGKILL)
@@ -90,18 +101,21 @@ class Child:
         return reply
 
     def _read(self, size: int, deadline: float) -> bytes:
-        assert self._process.stdout is not None
-        pipe = self._process.stdout.fileno()
-        poller = select.poll()
-        poller.register(pipe, select.POLLIN)
         parts = bytearray()
         while len(parts) < size:
-            left_ms = (deadline - time.monotonic()) * 1000
-            if left_ms <= 0 or not poller.poll(left_ms):
+            # A reply that lies in the pipe is read, however late: the one who asked may have been busy.
+            if not self._poller.poll(max(0.0, (deadline - time.monotonic()) * 1000)):
                 raise TimeoutError
-            # The pipe is read past Python's buffer, which poll does not see.
-            part = os.read(pipe, min(size - len(parts), 1 << 20))
+            part = os.read(self._stdout.fileno(), min(size - len(parts), 1 << 20))
             if not part:
                 raise ChildDied(self._process.wait())
             parts += part
         return bytes(parts)
+
+
+def _folder_of_duckdb() -> str:
+    """Where DuckDB is installed, found without loading it."""
+    found = importlib.util.find_spec("duckdb")
+    if found is None or found.origin is None:
+        raise SetupError("DuckDB files need the package duckdb, which is not installed: pip install duckdb")
+    return str(Path(found.origin).parents[1])

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from t2s.config import Config, dump, load
+from t2s.config.docs import reference
+from t2s.config.resolve import field_paths
 from t2s.errors import ConfigError
 
 CONFIGS = sorted((Path(__file__).resolve().parents[3] / "configs").glob("*.yaml"))
@@ -46,62 +48,68 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path: Path) -> None
     assert load([write(tmp_path / "a.yaml", "training: {learning_rate: 2e-4}")]).training.learning_rate == 2e-4
 
 
-BAD_OVERRIDES = {
-    "lora.rr=3": "did you mean 'r'",
-    "lorra.r=3": "did you mean 'lora'",
-    "lora=3": "section of keys",
-    "lora.r=two": "valid integer",
-    "lora.r=0": "greater than or equal to 1",
-    "training.batch_size=1.5": "valid integer",
-    "training.precision=bf17": "'bf16'",
-    "training.epochs=-1": "greater than 0",
-    "model.name=3": "valid string",
-    "search.space.learning_rate.low=1": "must be below high",
-    "search.space.learning_rate.low=0": "above 0",
-    "search.space.r=[]": "at least 1 item",
-    "seed": "key.path=value",
-    "=3": "key.path=value",
-    "serve.port=70000": "less than or equal to 65535",
-}
+def test_a_fault_of_the_second_file_is_named_with_its_own_line(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.yaml", "lora: {r: 4}\n")
+    second = write(tmp_path / "b.yaml", "seed: 1\nlora:\n  r: none\n")
+    with pytest.raises(ConfigError, match=r"^\S*b\.yaml:3: lora\.r: should be a valid integer, found 'none'$"):
+        load([first, second])
 
 
-@pytest.mark.parametrize("override", BAD_OVERRIDES)
-def test_a_bad_override_is_one_message_that_names_the_place_and_the_cure(override: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load([], [override])
-    assert BAD_OVERRIDES[override] in str(caught.value)
-    assert override.partition("=")[0].split(".")[-1] in str(caught.value)
-    assert "\n" not in str(caught.value)
+def test_two_places_of_one_impossible_pair_are_both_named(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", "seed: 1\ntraining:\n  use_gpu: false\n")
+    with pytest.raises(ConfigError, match=r"^training\.precision=bf16, \S*a\.yaml:3: training\.precision=bf16 needs"):
+        load([file], ["training.precision=bf16"])
 
 
-BAD_FILES = {
-    "lora: {r: 4, r: 8}": "duplicate key 'r'",
-    "a: &a 1\nb: *a": "aliases",
-    "lora: [1, 2]": "section of keys",
-    "- 1\n- 2": "found list",
-    "lora: {r: 4": "line",
-    "model: !!python/object/apply:os.system ['true']": "line 1",
-    "\ttabs: 1": "line 1",
-    "just text": "found str",
-    "training: {learning_rat: 1}": "did you mean 'learning_rate'",
-}
+QUICKSTART = next(file for file in CONFIGS if file.name == "quickstart.yaml")
 
 
-@pytest.mark.parametrize("text", BAD_FILES)
-def test_a_bad_file_is_refused_with_its_name_and_what_is_wrong(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load([write(tmp_path / "bad.yaml", text)])
-    assert BAD_FILES[text] in str(caught.value)
-    assert "bad.yaml" in str(caught.value)
+def test_another_pipeline_does_not_inherit_options_and_path_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = write(tmp_path / "mine.yaml", "data: {pipeline: jsonl, path: here}\n")
+    assert load([QUICKSTART]).data.options == {"num_train": 2000, "num_val": 200, "num_test": 200}
+    assert not caplog.records
+    data = load([mine, QUICKSTART], ["data.pipeline=wikisql"]).data
+    assert (data.pipeline, data.options, data.path) == ("wikisql", {}, None)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert "quickstart.yaml" in first and "'jsonl'" in first and "data.path" in first and "mine.yaml:1" in first
+    assert "data.pipeline=wikisql" in second and "'synthetic'" in second and "data.options.num_train" in second
 
 
-def test_a_missing_a_binary_and_a_huge_file_are_refused(tmp_path: Path) -> None:
-    binary, huge = tmp_path / "binary.yaml", tmp_path / "huge.yaml"
-    binary.write_bytes(b"\x00\xff\xfe")
-    huge.write_text("# " + "x" * 2_000_000)
-    for file in (tmp_path / "absent.yaml", binary, huge, tmp_path):
-        with pytest.raises(ConfigError, match=file.name):
-            load([file])
+@pytest.mark.parametrize("order", [1, -1])
+def test_overrides_are_one_layer_in_any_order(order: int) -> None:
+    overrides = ["data.pipeline=jsonl", "data.path=here", "data.options.x=1"][::order]
+    data = load([QUICKSTART], overrides).data
+    assert (data.path, data.options) == (Path("here"), {"x": 1})
+
+
+def test_the_same_pipeline_again_keeps_its_options(caplog: pytest.LogCaptureFixture) -> None:
+    assert load([QUICKSTART], ["data.pipeline=synthetic", "data.options.num_val=9"]).data.options == {
+        "num_train": 2000,
+        "num_val": 9,
+        "num_test": 200,
+    }
+    assert not caplog.records
+
+
+def test_an_empty_mapping_clears_a_free_one_and_leaves_a_section() -> None:
+    assert load([QUICKSTART], ["data.options={}"]).data.options == {}
+    assert load([], ["serve.databases.a=a.db", "serve.databases={}"]).serve.databases == {}
+    assert load([QUICKSTART], ["lora={}"]).lora == load([QUICKSTART]).lora
+
+
+def test_the_reference_page_is_what_the_schema_generates() -> None:
+    page = CONFIGS[0].parents[1] / "docs" / "configuration.md"
+    assert page.read_text("utf-8") == reference(), "run: t2s config docs > docs/configuration.md"
+
+
+def test_every_setting_is_explained_in_the_reference() -> None:
+    page = reference()
+    for path in field_paths(Config):
+        row = next((line for line in page.splitlines() if line.startswith(f"| `{path}` |")), f"## `{path}`")
+        assert row.startswith("## ") or row.rstrip("| ").rpartition("|")[2].strip(), f"{path} has no docstring"
+        assert row in page
 
 
 def test_settings_that_cannot_go_together_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from collections.abc import Callable
@@ -69,6 +70,27 @@ def test_an_unsafe_member_has_the_archive_refused_and_nothing_left(
 ) -> None:
     with pytest.raises(DataError, match="unsafe member"):
         unpack(make(tmp_path / "a.tar.bz2"), tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path, header = tmp_path / "a.tar.gz", tarfile.TarInfo("README")
+    header.size = 5 * 1024**3
+    path.write_bytes(gzip.compress(header.tobuf() + b"\0" * 10_000_000))
+    with pytest.raises(DataError, match="more than 4294967296 bytes"):
+        unpack(path, tmp_path / "cache")
+    archive(path, {f"{number}": b"" for number in range(1200)}, mode="w:gz")
+    with pytest.raises(DataError, match="more than 1000 members"):
+        unpack(path, tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_member_that_lies_about_its_length_is_refused(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("data/dev.jsonl")
+    header.size = 5000
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(header.tobuf() + b"{}"))
+    with pytest.raises(DataError, match="not a whole"):
+        unpack(tmp_path / "a.tar.gz", tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
 
 

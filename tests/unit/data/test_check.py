@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
@@ -9,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from t2s.data.check import check
+from t2s.data.check import Lengths, check
 from t2s.data.core import Example
+from t2s.data.report import check_report_path, write_report
 from t2s.data.synthetic import SyntheticPipeline
-from t2s.sql.core import Column, LogicalForm, Schema, Table
+from t2s.errors import ConfigError
+from t2s.sql.core import Column, Condition, LogicalForm, Schema, Table
+from t2s.sql.sandbox import Limits
 
 SCHEMA = Schema((Table("t", (Column("n", "text"), Column("x", "real"))),))
 
@@ -56,10 +60,48 @@ def test_golds_that_fail_or_find_nothing_are_named(database: Path) -> None:
     assert report.errors == 1
 
 
-def test_an_endless_gold_is_ended(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("t2s.data.check.GOLD_TIMEOUT_S", 0.2)
+def test_an_endless_gold_is_ended(database: Path) -> None:
     endless = "WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT COUNT(*) FROM r"
-    assert "interrupted" in check(([], [example("a", database, endless)], [])).splits["val"].failing[0]
+    report = check(([], [example("a", database, endless)], []), limits=Limits(timeout_s=0.3))
+    assert "0.3 s" in report.splits["val"].failing[0]
+
+
+def test_a_gold_that_the_sandbox_refuses_is_told_apart(database: Path) -> None:
+    report = check(([], [], [example("a", database, "SELECT sqlite_version()")]))
+    assert report.splits["test"].refused[0].startswith("a: ")
+    assert report.splits["test"].failing == [] and report.errors == 1
+
+
+def test_two_queries_for_one_question_are_a_contradiction(database: Path) -> None:
+    first = example("a", database)
+    report = check(([first, replace(first, id="b", sql='SELECT "x" FROM "t"')], [], []))
+    assert report.splits["train"].contradictions[0].startswith("b: ")
+    assert report.splits["train"].duplicates == [] and report.errors == 0
+
+
+def test_conditions_in_another_order_are_a_duplicate() -> None:
+    conds = (Condition(0, 0, "a"), Condition(1, 1, 2))
+    first = replace(example("a", None), logical_form=LogicalForm(0, 0, conds), sql="one")
+    report = check(([first, replace(first, id="b", logical_form=LogicalForm(0, 0, conds[::-1]), sql="two")], [], []))
+    assert report.splits["train"].duplicates == ["b"] and report.splits["train"].contradictions == []
+
+
+def test_what_is_longer_than_the_limit_is_named_with_its_length() -> None:
+    lengths = Lengths(lambda examples: [len(e.question) for e in examples], 11, "characters")
+    report = check(([example("a", None), example("long", None)], [], []), lengths=lengths)
+    assert report.splits["train"].too_long == ["long: 14 characters"]
+    assert "too long (over 11 characters): 1" in "\n".join(report.findings())
+
+
+def test_a_report_is_written_as_json_or_markdown_and_as_nothing_else(tmp_path: Path, database: Path) -> None:
+    report = check(([], [], [example("a|b", database, 'SELECT "n" FROM "gone"')]))
+    write_report(report, tmp_path / "out" / "r.json", "title")
+    assert json.loads((tmp_path / "out" / "r.json").read_text())["errors"] == 1
+    write_report(report, tmp_path / "r.md", "title | x")
+    page = (tmp_path / "r.md").read_text()
+    assert "1 errors" in page and "title \\| x" in page and "a|b: " in page
+    with pytest.raises(ConfigError, match=r"--report r\.txt: expected a name that ends in \.json or \.md"):
+        check_report_path(Path("r.txt"))
 
 
 def test_duplicates_and_leaks_are_told_apart(database: Path) -> None:

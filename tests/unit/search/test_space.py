@@ -52,6 +52,6 @@ def test_a_trial_keeps_the_global_batch_and_validates_once_a_rung(
 
 
 def test_workers_that_cannot_share_the_batch_are_refused() -> None:
-    config = load([], ["training.batch_size=4", "training.gradient_accumulation_steps=1", "search.num_workers=3"])
+    settings = ["training.batch_size=4", "training.gradient_accumulation_steps=1", "search.num_workers=3"]
     with pytest.raises(ConfigError, match=r"search\.num_workers=3"):
-        trial_config(config, default_setting(config), 100)
+        load([], settings)
