@@ -17,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast,
 from t2s.config import Config
 from t2s.model.adapter import attach
 from t2s.model.load import load_base
+from t2s.train.encode import encode
 from t2s.train.texts import TrainingTexts
 from t2s.train.trainer import build_trainer
 
@@ -76,12 +77,19 @@ def save_tiny_model(directory: Path, seed: int = 1, hidden: int = 64) -> Path:
     return directory
 
 
+def tiny_texts(tokenizer: Any, tables: bool = False) -> TrainingTexts:
+    """:func:`fixed_texts` as a training sees them; with ``tables`` those of equal schema are of one table."""
+    pairs = fixed_texts()
+    encoded = encode(pairs, [number % 4 if tables else number for number in range(len(pairs))], tokenizer)
+    return TrainingTexts(encoded, encoded, 0)
+
+
 def tiny_trainer(config: Config, out: Path, texts: TrainingTexts | None = None) -> Any:
     """A worker's trainer as the training loop builds it, without Ray; on :func:`fixed_texts` if nothing is given."""
     torch.set_num_threads(1)
     model, tokenizer, _ = load_base(config, for_training=True)
     set_seed(config.seed)
-    chosen = texts or TrainingTexts(fixed_texts(), fixed_texts(), 0)
+    chosen = texts or tiny_texts(tokenizer)
     trainer = build_trainer(config, attach(model, config.lora), tokenizer, chosen, out, 1)
     trainer.args.save_strategy = "no"
     return trainer

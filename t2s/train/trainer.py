@@ -1,34 +1,49 @@
 """TRL's SFTTrainer, shaped by a configuration.
 
-Three things differ from its defaults, all for speed or for the numbers: batches hold examples of like length, the
-language-model head is computed only where there is a label (about a quarter of WikiSQL's tokens; the head is a fifth
-of a small model's work, and TRL's fused one is slow on a CPU), and adapters stay fp32.
+Four things differ from its defaults, all for speed or for the numbers: batches hold examples of like length, a
+table's schema is computed once for several of its questions (:mod:`t2s.train.sharing`), the language-model head is
+computed only where there is a label (about a quarter of WikiSQL's tokens; the head is a fifth of a small model's work,
+and TRL's fused one is slow on a CPU), and adapters stay fp32.
 """
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from trl import SFTConfig, SFTTrainer
+from trl import SFTConfig
 
 from t2s.config import Config
 from t2s.model.precision import resolve_precision
 from t2s.train.batches import LengthSortedBatches
-from t2s.train.texts import Text, TrainingTexts
+from t2s.train.checkpoint import KEPT
+from t2s.train.encode import Encoded
+from t2s.train.measure import ValidatingTrainer
+from t2s.train.sharing import SharingCollator, shares_exactly
+from t2s.train.texts import TrainingTexts
+
+log = logging.getLogger(__name__)
+
+NOT_EXACT = "this model does not give a row shared by several questions the numbers of separate rows"
 
 
 def build_trainer(config: Config, model: Any, tokenizer: Any, texts: TrainingTexts, out: Path, world_size: int) -> Any:
     """The trainer of one worker. ``model`` carries the adapter; checkpoints go to ``out``."""
+    per_row = _questions_per_row(config, model, texts, tokenizer.pad_token_id)
     trainer: Any = CompletionTrainer(
+        texts.train,
+        per_row,
         model=model,
         args=_arguments(config, model.device, out, num_steps(config, len(texts.train), world_size)),
         train_dataset=_dataset(texts.train),
         eval_dataset=_dataset(texts.val),
         processing_class=tokenizer,
+        data_collator=SharingCollator(tokenizer.pad_token_id, share=per_row > 1),
     )
     # TRL casts the adapters of a quantised base to bf16, whose 8 bits of mantissa swallow small updates.
     for parameter in trainer.model.parameters():
@@ -37,21 +52,24 @@ def build_trainer(config: Config, model: Any, tokenizer: Any, texts: TrainingTex
     return trainer
 
 
-class CompletionTrainer(SFTTrainer):
-    """SFTTrainer with length-sorted batches and a head on label positions only; the loss is the same number."""
+class CompletionTrainer(ValidatingTrainer):
+    """SFTTrainer with length-sorted batches and a head on label positions only; the loss is the same number.
 
-    def __init__(self, **arguments: Any) -> None:
+    ``examples`` are those of ``train_dataset``, of which up to ``questions_per_row`` about one table share a row.
+    """
+
+    def __init__(self, examples: Sequence[Encoded], questions_per_row: int, **arguments: Any) -> None:
         super().__init__(**arguments)
+        self._examples = examples
+        self._per_row = questions_per_row
         self._wanted: torch.Tensor | None = None
         adapted: Any = self.model
         adapted.get_output_embeddings().register_forward_pre_hook(self._select)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthSortedBatches:
-        dataset: Any = self.train_dataset
-        lengths = [len(ids) for ids in dataset["input_ids"]]
         # A whole optimizer step, over all workers and accumulated passes, has one length.
         step = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
-        return LengthSortedBatches(lengths, step, self.args.seed)
+        return LengthSortedBatches(self._examples, step, self.args.seed, self._per_row)
 
     def _select(self, head: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         """Before the head: (batch, time, hidden) becomes (labels, hidden), where a loss is being computed."""
@@ -91,8 +109,18 @@ def num_steps(config: Config, num_examples: int, world_size: int) -> int:
     return min(steps, training.max_steps) if training.max_steps > 0 else steps
 
 
-def _dataset(texts: list[Text]) -> Dataset:
-    return Dataset.from_dict({"prompt": [p for p, _ in texts], "completion": [c for _, c in texts]})
+def _questions_per_row(config: Config, model: Any, texts: TrainingTexts, pad: int) -> int:
+    """``training.questions_per_row``, or 1 for a model that does not compute shared rows exactly."""
+    wanted = config.training.questions_per_row
+    if wanted == 1 or shares_exactly(model, texts.train, pad):
+        return wanted
+    log.warning("training.questions_per_row=%d has no effect: %s", wanted, NOT_EXACT)
+    return 1
+
+
+def _dataset(examples: Sequence[Encoded]) -> Dataset:
+    columns = ("input_ids", "num_prompt", "table")
+    return Dataset.from_dict({name: [getattr(example, name) for example in examples] for name in columns})
 
 
 def _arguments(config: Config, device: torch.device, out: Path, steps: int) -> SFTConfig:
@@ -106,7 +134,7 @@ def _arguments(config: Config, device: torch.device, out: Path, steps: int) -> S
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=max(training.batch_size, config.inference.batch_size),
         gradient_accumulation_steps=training.gradient_accumulation_steps,
-        gradient_checkpointing=training.gradient_checkpointing,
+        gradient_checkpointing=training.gradient_checkpointing is True,  # auto is decided before
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.lr_scheduler,
         warmup_steps=round(training.warmup_ratio * steps),
@@ -118,7 +146,8 @@ def _arguments(config: Config, device: torch.device, out: Path, steps: int) -> S
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=device.type != "cpu",
         max_length=None,  # nothing is ever cut: over-long examples were left out before
-        completion_only_loss=True,
+        dataset_kwargs={"skip_prepare_dataset": True},  # the driver has made tokens and labels
+        remove_unused_columns=False,
         packing=False,
         shuffle_dataset=False,
         logging_steps=training.logging_steps,
@@ -128,7 +157,7 @@ def _arguments(config: Config, device: torch.device, out: Path, steps: int) -> S
         eval_steps=training.eval_steps,
         save_strategy="steps" if training.save_steps else "epoch",
         save_steps=training.save_steps or 500,
-        save_total_limit=1,  # Ray keeps the checkpoints; this is only the worker's scratch copy
+        save_total_limit=KEPT,
         ddp_find_unused_parameters=False,
         # t2s shows progress and tracks runs itself.
         disable_tqdm=True,

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_model import EOS, fixed_texts, losses, save_tokenizer, tiny_trainer
+from tiny_model import EOS, fixed_texts, losses, save_tokenizer, tiny_texts, tiny_trainer
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, set_seed
 from trl import SFTTrainer
 
 from t2s.config import Config, load
-from t2s.errors import ConfigError
+from t2s.errors import ConfigError, DataError
 from t2s.model.adapter import attach
 from t2s.model.load import load_base
 from t2s.train.batches import LengthSortedBatches
+from t2s.train.encode import Encoded
 from t2s.train.preflight import check_tokens
-from t2s.train.trainer import _arguments, _dataset
+from t2s.train.sharing import SharingCollator, rows_of, shares_exactly
+from t2s.train.trainer import _arguments
 
 Settings = Callable[..., Config]
 
@@ -57,8 +61,10 @@ def test_loss_and_gradients_are_those_of_stock_trl(settings: Settings, tmp_path:
     model, tokenizer, _ = load_base(config, for_training=True)
     stock = SFTTrainer(
         model=attach(model, config.lora),
-        args=_arguments(config, model.device, tmp_path / "stock", 1),
-        train_dataset=_dataset(fixed_texts()),
+        args=stock_arguments(config, model.device, tmp_path / "stock"),
+        train_dataset=Dataset.from_dict(
+            dict(zip(("prompt", "completion"), zip(*fixed_texts(), strict=True), strict=True))
+        ),
         processing_class=tokenizer,
     )
     found = []
@@ -74,6 +80,13 @@ def test_loss_and_gradients_are_those_of_stock_trl(settings: Settings, tmp_path:
     for name, grad in our_grads.items():
         assert grad is not None and grad.abs().max() > 0, name
         torch.testing.assert_close(grad, stock_grads[name], rtol=1e-5, atol=1e-5)
+
+
+def stock_arguments(config: Config, device: Any, out: Path) -> Any:
+    """Our arguments, without what keeps TRL from making tokens and labels itself."""
+    arguments = _arguments(config, device, out, 1)
+    arguments.dataset_kwargs, arguments.remove_unused_columns = None, True
+    return arguments
 
 
 def randomize_adapter(model: Any) -> None:
@@ -120,7 +133,7 @@ def test_a_resumed_training_takes_the_same_steps_also_with_dropout(settings: Set
     expected = logged(trainer)
     for step in (3, 6):  # inside an epoch, and after its end
         resumed = tiny_trainer(config, tmp_path / "again")
-        resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"checkpoint-{step}"))
+        resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / f"step-{step}"))
         assert logged(resumed) == pytest.approx(expected, abs=1e-6)
 
 
@@ -132,11 +145,16 @@ Lengths = st.lists(st.integers(1, 300), min_size=1, max_size=80)
 Sizes = st.integers(1, 16)
 
 
-@given(Lengths, Sizes, st.integers(0, 5), st.integers(0, 5))
+def of_lengths(lengths: list[int]) -> list[Encoded]:
+    """Examples of these lengths over seven tables."""
+    return [Encoded([index % 7] * length, length - 1, index % 7) for index, length in enumerate(lengths)]
+
+
+@given(Lengths, Sizes, st.integers(0, 5), st.integers(0, 5), st.integers(1, 5))
 def test_an_epoch_has_every_example_once_in_an_order_of_its_own(
-    lengths: list[int], size: int, seed: int, epoch: int
+    lengths: list[int], size: int, seed: int, epoch: int, shared: int
 ) -> None:
-    batches, again = LengthSortedBatches(lengths, size, seed), LengthSortedBatches(lengths, size, seed)
+    batches, again = (LengthSortedBatches(of_lengths(lengths), size, seed, shared) for _ in range(2))
     list(again)  # having been used before changes nothing
     batches.set_epoch(epoch)
     again.set_epoch(epoch)
@@ -146,17 +164,18 @@ def test_an_epoch_has_every_example_once_in_an_order_of_its_own(
 
 @given(Lengths, Sizes, st.integers(0, 5))
 def test_full_batches_hold_neighbours_in_length(lengths: list[int], size: int, seed: int) -> None:
-    order = [lengths[i] for i in LengthSortedBatches(lengths, size, seed)]
+    order = [lengths[i] for i in LengthSortedBatches(of_lengths(lengths), size, seed)]
     full = [order[start : start + size] for start in range(0, len(order) - size + 1, size)]
     # Sorted batches do not overlap, so all that is padded fits between the shortest and the longest example.
     assert sum(max(batch) - min(batch) for batch in full) <= max(lengths) - min(lengths)
 
 
 def test_another_epoch_and_another_seed_have_another_order() -> None:
-    batches = LengthSortedBatches(list(range(64)), 8, seed=0)
+    examples = of_lengths(list(range(1, 65)))
+    batches = LengthSortedBatches(examples, 8, seed=0)
     first = list(batches)
     batches.set_epoch(1)
-    assert list(batches) != first != list(LengthSortedBatches(list(range(64)), 8, seed=1))
+    assert list(batches) != first != list(LengthSortedBatches(examples, 8, seed=1))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +194,7 @@ def test_a_tokenizer_that_would_hide_the_end_is_refused(
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single=template, special_tokens=[("<s>", 0), ("</s>", 1)]
     )
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises((ConfigError, DataError), match=message):
         check_tokens(tokenizer, [(f"{prompt}\nSQL:", " SELECT x")])
 
 
@@ -183,3 +202,59 @@ def test_a_tokenizer_that_merges_across_the_cue_is_refused(tmp_path: Path) -> No
     tokenizer = save_tokenizer(tmp_path, ["SQL: S " * 9], split=False)
     with pytest.raises(ConfigError, match="merges the end of the prompt"):
         check_tokens(tokenizer, [("SQL:", " S")])
+
+
+def test_a_shared_row_has_the_loss_and_gradients_of_separate_rows(settings: Settings, tmp_path: Path) -> None:
+    config = settings("quantization.load_in_4bit=false")
+    trainer = tiny_trainer(config, tmp_path)
+    examples = sorted(tiny_texts(trainer.processing_class, tables=True).train, key=lambda example: example.table)[:14]
+    assert any(len(row.examples) > 2 for row in rows_of(examples)), "no row is shared: the test would prove nothing"
+    randomize_adapter(trainer.model)
+    found = []
+    for share in (False, True):
+        batch = SharingCollator(trainer.processing_class.pad_token_id, share)([asdict(e) for e in examples])
+        trainer.model.zero_grad()
+        loss = trainer.compute_loss(trainer.model.train(), batch)
+        loss.backward()
+        grads = [p.grad.clone() for p in trainer.model.parameters() if p.requires_grad]
+        found.append((batch["input_ids"].numel(), float(loss.detach()), grads))
+    (tokens, loss, grads), (shared_tokens, shared_loss, shared_grads) = found
+    assert shared_tokens < 0.8 * tokens and shared_loss == pytest.approx(loss, abs=1e-5)
+    for grad, shared_grad in zip(grads, shared_grads, strict=True):
+        torch.testing.assert_close(shared_grad, grad, rtol=1e-4, atol=1e-5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(17, 40), st.integers(1, 5)), min_size=1))
+def test_rows_keep_every_token_label_and_position(drawn: list[tuple[int, int, int, int]]) -> None:
+    examples = [
+        Encoded([table] * 17 + [10 + variant] * (prompt - 16) + [20] * answer, prompt + 1, table)
+        for table, variant, prompt, answer in drawn
+    ]
+    batch = SharingCollator(99, share=True)([asdict(example) for example in examples])
+    mask = batch["attention_mask"]
+    labels = batch["labels"][batch["labels"] != -100].tolist()
+    assert labels == [token for example in examples for token in example.labels if token != -100]
+    ends = (batch["labels"] != -100) & (torch.nn.functional.pad(batch["labels"][:, 1:], (0, 1), value=-100) == -100)
+    if mask.dim() == 2:
+        return
+    for row, column in ends.nonzero().tolist():
+        # What the last token of an example attends to is that example, token by token, in its own positions.
+        seen = mask[row, 0, column].nonzero().flatten()
+        assert batch["position_ids"][row, seen].tolist() == list(range(len(seen)))
+        assert batch["input_ids"][row, seen].tolist() in [example.input_ids for example in examples]
+
+
+def test_a_model_that_ignores_the_mask_is_found_out(settings: Settings, tmp_path: Path) -> None:
+    trainer = tiny_trainer(settings("quantization.load_in_4bit=false"), tmp_path)
+    examples = tiny_texts(trainer.processing_class, tables=True).train
+    examples = sorted(examples, key=lambda example: example.table)
+    pad = trainer.processing_class.pad_token_id
+    assert shares_exactly(trainer.model, examples, pad)
+
+    class Deaf(torch.nn.Module):
+        device, training = torch.device("cpu"), False
+
+        def forward(self, attention_mask: torch.Tensor, **given: Any) -> Any:
+            return trainer.model(**given)
+
+    assert not shares_exactly(Deaf(), examples, pad)
