@@ -36,7 +36,7 @@ from t2s.train.texts import TrainingTexts, build_texts
 from t2s.train.trainer import build_trainer
 
 WIKISQL_EXAMPLES, PASSES = 56_355, 3
-TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 8}
 """Of ``--tiny``; everything else is ``MistralConfig``'s defaults, which are Mistral-7B-v0.1's."""
 VOCABULARY = 8_000
 """Small, because it is trained on questions alone: WikiSQL's examples are then about as long as SmolLM2's."""

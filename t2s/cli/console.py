@@ -61,7 +61,7 @@ class Meter:
 
     def metrics(self, row: dict[str, Any]) -> None:
         """A line of a training's journal."""
-        parts = [f"{name} {row[name]:.3f}" for name in ("loss", "eval_loss") if row.get(name) is not None]
+        parts = [f"{name} {row[name]:.3f}" for name in ("loss", "eval_loss", "eval_ex") if row.get(name) is not None]
         self.update(row["step"], row.get("total_steps") or row["step"], "  ".join(parts))
 
 

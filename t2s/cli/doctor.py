@@ -16,6 +16,8 @@ from t2s.errors import EXIT_ENVIRONMENT, EXIT_OK, T2SError
 from t2s.runtime import pin_paths
 
 MIN_FREE_GB = 5
+SAMPLE = 500
+"""Training examples that the tokenizer is tried on; a run checks all of its own."""
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -86,7 +88,8 @@ def _tokenizer(config: Config) -> Check:
 
     tokenizer = load_tokenizer(find_base(config.model))
     schema = parse_schema("TABLE: employees ( id (real), name (text) )")
-    check_tokens(tokenizer, [(build_prompt("Who?", schema), build_completion('SELECT "name" FROM "employees"'))])
+    prompt = build_prompt("Who?", schema, config.prompt)
+    check_tokens(tokenizer, [(prompt, build_completion('SELECT "name" FROM "employees"'))])
     same = "; pad is the same token, so labels are masked by position" if _pads_with_end(tokenizer) else ""
     return Check("tokenizer", "pass", f"ends with {tokenizer.eos_token!r}{same}")
 
@@ -100,6 +103,35 @@ def _data(config: Config) -> Check:
 
     train, val, test = build_pipeline(config.data).prepare()
     return Check("data", "pass", f"{config.data.pipeline}: {len(train)} train, {len(val)} val, {len(test)} test")
+
+
+def _tokens(config: Config) -> Check:
+    """The checks that a training begins with, on questions of the data and with the layers that get an adapter."""
+    from t2s.data.pipelines import build_pipeline
+    from t2s.data.sampling import sample
+    from t2s.model.base import find_base
+    from t2s.model.load import load_tokenizer
+    from t2s.model.skeleton import adapted_layers, build_skeleton
+    from t2s.train.preflight import check_tokens, find_unwritable
+    from t2s.train.texts import to_text
+
+    files = find_base(config.model)
+    tokenizer = load_tokenizer(files)
+    adapted_layers(build_skeleton(files), config.lora)
+    chosen = sample(build_pipeline(config.data).prepare()[0], SAMPLE, config.seed)
+    texts = [to_text(example, config.prompt) for example in chosen]
+    examples = check_tokens(tokenizer, texts)
+    limit, longest = config.training.max_length, max(map(len, examples))
+    cut = sum(len(example) > limit for example in examples)
+    lost = len(find_unwritable(tokenizer, texts, examples))
+    found = f"{len(examples)} examples end in one {tokenizer.eos_token!r}, a label; the longest has {longest} tokens"
+    if cut:
+        found += f"; {cut} are over training.max_length={limit} and would be left out"
+    if lost:
+        found += f"; {lost} queries are not given back letter by letter"
+    if cut > len(examples) // 100 or lost > len(examples) // 100:
+        return Check("tokens", "warn", found, "raise training.max_length" if cut > lost else "use another tokenizer")
+    return Check("tokens", "pass", found)
 
 
 def _tracking(config: Config) -> Check:
@@ -142,6 +174,7 @@ _CHECKS: dict[str, Callable[[Config], Check]] = {
     "model": _model,
     "tokenizer": _tokenizer,
     "data": _data,
+    "tokens": _tokens,
     "tracking": _tracking,
     "port": _port,
     "disk": _disk,

@@ -11,6 +11,7 @@ from typing import Any
 
 from t2s.cli.console import err, meter, out, say, table
 from t2s.config import Config
+from t2s.data.samples import with_samples
 from t2s.errors import ConfigError, DataError, SQLError
 from t2s.generate.core import Request
 from t2s.runtime import pin_paths
@@ -93,10 +94,15 @@ def _load(config: Config, adapter: str) -> Any:
 
 def _answer(generator: Any, question: str, source: Source) -> None:
     """Print the SQL, and the rows if there is a database."""
-    sql = generator.generate([Request(question, source.schema)])[0].sql
+    sql = generator.generate([_request(generator, question, source)])[0].sql
     out.print(sql, markup=False)
     if source.database is not None:
         _show_rows(source.database, sql)
+
+
+def _request(generator: Any, question: str, source: Source) -> Request:
+    """The question as the model is asked it, with sample values if its prompt shows some."""
+    return Request(question, with_samples(source.schema, source.database, generator.prompt.sample_values))
 
 
 def _show_rows(database: Path, sql: str) -> None:
@@ -161,7 +167,7 @@ def _read_line(raw: str, folder: Path) -> tuple[dict[str, Any], Source]:
 
 def _answer_lines(generator: Any, lines: list[tuple[dict[str, Any], Source]], output_file: Path | None) -> None:
     """Answer a file; the output appears under its name only when it is complete."""
-    requests = [Request(line["question"], source.schema) for line, source in lines]
+    requests = [_request(generator, line["question"], source) for line, source in lines]
     answers: dict[int, str] = {}
     with meter("answering") as progress:
         for batch in generator.stream(requests):

@@ -96,9 +96,11 @@ def train(
     epochs: Annotated[float | None, typer.Option(help="Passes over the examples.")] = None,
     lr: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Examples a worker takes in one forward pass.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on with this run: its directory, its name, or `last`.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")] = False,
 ) -> None:
     """Fine-tune an adapter (Ray Train, TRL, QLoRA)."""
-    from t2s.cli.verbs import train_verb
+    from t2s.cli.verbs import resume_verb, train_verb
 
     flags: dict[str, object] = {
         "training.max_train_samples": max_train_samples,
@@ -107,7 +109,14 @@ def train(
         "training.learning_rate": lr,
         "training.batch_size": batch_size,
     }
-    train_verb(_load(config, overrides, flags), name)
+    if dry_run:
+        from t2s.cli.dry_run import dry_run_verb
+
+        dry_run_verb(_load(config, overrides, flags))
+    elif resume is not None:
+        resume_verb(resume, config, [*overrides, *_given(flags)], name)
+    else:
+        train_verb(_load(config, overrides, flags), name)
 
 
 @app.command()
@@ -139,6 +148,65 @@ def evaluate(
     from t2s.cli.verbs import evaluate_verb
 
     evaluate_verb(_load(config, overrides), adapter_path, split, max_samples, base, name)
+
+
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="JSONL, a line a question: query, sql or error.")],
+    data: Annotated[Path, typer.Option(help="WikiSQL's layout: a directory or an archive.")],
+    split: Annotated[str, typer.Option(help="dev, test, or another SPLIT.jsonl of it.")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write a line a question here.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the report, one self-contained page, here.")] = None,
+    ordered: Annotated[bool, typer.Option("--ordered", help="Conditions must come in the gold's order.")] = False,
+    cache_dir: Annotated[Path, typer.Option(help="Where an archive is unpacked.")] = Path("runs/cache"),
+) -> None:
+    """Score a file of predictions: official EX and LF, repaired EX, by category."""
+    from t2s.cli.score import score_verb
+
+    score_verb(predictions, data, split, json_file, html, ordered, cache_dir)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="A file of t2s score --json, or RUN[:base|:tuned].")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another over the same questions.")],
+    metric: Annotated[str | None, typer.Option(help="ex, lf or repaired_ex; all if absent.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Compare two scored files: difference with interval, McNemar's exact test."""
+    from t2s.cli.score import compare_verb
+
+    compare_verb(first, second, metric, as_json)
+
+
+@app.command()
+def merge(
+    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="A directory, `champion`, or a version number.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The merged model's directory; it must not exist.")],
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    dtype: Annotated[str, typer.Option(help="Of the merged weights: fp32, bf16 or fp16.")] = "fp32",
+    check: Annotated[int, typer.Option(min=0, help="Validation questions to measure the change on; 0: none.")] = 32,
+) -> None:
+    """Write base and adapter as one model, and measure what that changed."""
+    from t2s.cli.merge import merge_verb
+
+    merge_verb(_load(config, overrides), adapter, out, dtype, check)
+
+
+@app.command()
+def export(
+    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="A directory, `champion`, or a version number.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The directory to write; it must not exist.")],
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    evaluation: Annotated[Path | None, typer.Option(help="Its scores: a directory of t2s evaluate.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", "--license", help="If the base does not say.")] = None,
+) -> None:
+    """Copy an adapter with a model card, to be given away."""
+    from t2s.cli.export import export_verb
+
+    export_verb(_load(config, overrides), adapter, out, evaluation, licence)
 
 
 @app.command()
@@ -244,6 +312,14 @@ def config_show(
     typer.echo(dump(_load(config, overrides)), nl=False)
 
 
+@config_app.command("docs")
+def config_docs() -> None:
+    """Print the reference of all settings as Markdown (docs/configuration.md)."""
+    from t2s.config.docs import reference
+
+    typer.echo(reference(), nl=False)
+
+
 @track_app.command("replay")
 def track_replay(
     run_dir: Annotated[Path, typer.Argument(help="A run's directory.")],
@@ -253,12 +329,16 @@ def track_replay(
     """Send MLflow what it missed of a run; twice adds nothing."""
     from t2s.track.replay import replay
 
-    typer.echo(f"{replay(run_dir, _load(config, overrides))} values sent")
+    own = [run_dir / "config.yaml"] if not config and (run_dir / "config.yaml").is_file() else config
+    typer.echo(f"{replay(run_dir, _load(own, overrides))} values sent")
 
 
 def _load(files: list[Path], overrides: list[str], flags: Mapping[str, object] | None = None) -> Config:
     """The configuration of a command; its flags win over everything else."""
     from t2s.config import load
 
-    given = [f"{key}={value}" for key, value in (flags or {}).items() if value is not None]
-    return load(files, [*overrides, *given])
+    return load(files, [*overrides, *_given(flags or {})])
+
+
+def _given(flags: Mapping[str, object]) -> list[str]:
+    return [f"{key}={value}" for key, value in flags.items() if value is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,40 @@ from t2s.runtime import pin_paths, ray_session, uses_gpu
 
 def train_verb(config: Config, name: str | None) -> None:
     """Train one adapter."""
-    from t2s.train.launch import train
+    from t2s.track.files import refuse_taken
 
     config = pin_paths(config)
+    refuse_taken(config.output_dir, name)  # before a local Ray takes its seconds to start
+    _train(config, name)
+
+
+def resume_verb(run: str, files: Sequence[Path], overrides: Sequence[str], name: str | None) -> None:
+    """Go on with a training that was ended; one that has finished is shown."""
+    from t2s.train.launch import ADAPTER
+    from t2s.train.resume import plan_resume
+
+    plan = plan_resume(run, files, overrides)
+    if name is not None and name != plan.run_dir.name:
+        raise ConfigError(f"--name {name}: --resume goes on with {plan.run_dir.name}, which keeps its name")
+    if plan.is_finished:
+        say(f"{plan.run_dir} has finished: nothing is left to do")
+        out.print(str(plan.run_dir / ADAPTER), markup=False)
+    else:
+        _train(plan.config, None, plan)
+
+
+def _train(config: Config, name: str | None, plan: Any = None) -> None:
+    from t2s.model.base import find_base
+    from t2s.train.launch import train
+
+    find_base(config.model)  # likewise
     with ray_session(config), meter("training") as progress:
-        result = train(config, name, say, progress.metrics)
+        result = train(config, name, say, progress.metrics, plan)
     out.print(str(result.adapter))
     losses = "  ".join(f"{k} {v:.4f}" for k, v in result.metrics.items() if k.endswith("loss"))
     say(f"{losses}  in {result.metrics.get('wall_s', 0):.0f} s ({result.metrics.get('cpu_s', 0):.0f} CPU s a worker)")
-    same = _same_settings()
+    own = f"-c {shlex.quote(_short(result.run_dir / 'config.yaml'))}"
+    same = _same_settings() or (own if plan is not None else "")
     next_steps(
         f"t2s evaluate --adapter-path {_short(result.adapter)} {same}",
         f"t2s infer --adapter-path {_short(result.adapter)} --interactive {same}",
@@ -34,9 +60,11 @@ def train_verb(config: Config, name: str | None) -> None:
 
 def search_verb(config: Config, name: str | None) -> None:
     """Search for a better setting."""
+    from t2s.model.base import find_base
     from t2s.search.run import search
 
     config = pin_paths(config)
+    find_base(config.model)  # before a local Ray takes its seconds to start
     with ray_session(config):
         result = search(config, name, say, show_rung)
     rows = [_trial_row(trial, trial.id == result.best.id) for trial in result.trials]
@@ -81,17 +109,22 @@ def evaluate_verb(
     write_evaluation(found, run_dir)
     track_evaluation(config, run_dir, found)
     show_evaluation(found)
-    next_steps(f"less {_short(run_dir / 'predictions.jsonl')}", f"t2s serve {_same_settings()}")
+    out.print(str(run_dir / "report.html"), markup=False)
+    next_steps(
+        f"xdg-open {_short(run_dir / 'report.html')}    # tables, intervals, the wrong answers",
+        *([f"t2s compare {_short(run_dir)}:tuned {_short(run_dir)}:base"] if len(adapters) == 2 else []),
+        f"t2s serve {_same_settings()}",
+    )
 
 
 def _check_adapter(config: Config, adapter: Path | None) -> None:
     """Refuse an adapter that does not fit before anything is written or started."""
-    from t2s.model.adapter import check_base, read_manifest
+    from t2s.model.adapter import check_fits, read_manifest
     from t2s.model.base import find_base
 
     base = find_base(config.model)
     if adapter is not None:
-        check_base(read_manifest(adapter), adapter, base)
+        check_fits(read_manifest(adapter), adapter, base, config.prompt)
 
 
 def track_evaluation(config: Config, run_dir: Path, found: Any) -> None:
@@ -123,6 +156,15 @@ def show_evaluation(found: Any) -> None:
     table(title, head, [cells(row) for row in found.rows])
     for side, counts in found.results["outcomes"].items():
         say(f"{side}: " + ", ".join(f"{outcome} {count}" for outcome, count in counts.items()))
+    pair = found.results["comparison"].get("ex", found.results["comparison"].get("lf", {})).get("overall")
+    if pair:
+        say(
+            f"tuned against base: {100 * pair['difference']:+.1f} points ({100 * pair['low']:+.1f} to "
+            f"{100 * pair['high']:+.1f}, paired bootstrap), p = {pair['p_value']:.3g} (McNemar, exact)"
+        )
+    faults = {name: n for name, n in found.results["gold_faults"]["counts"].items() if n}
+    if faults:
+        say("faults of the golds: " + ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in faults.items()))
 
 
 def _trial_row(trial: Any, best: bool) -> list[str]:

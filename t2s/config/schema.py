@@ -9,13 +9,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 FilePath = Annotated[Path, Field(strict=False)]
 Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 MAX_RANK = 1024
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
+
+
+def _least_first(workers: list[int]) -> list[int]:
+    if workers[0] > workers[1]:
+        raise ValueError(f"the first is the least, the second the most, found {workers}")
+    return workers
 
 
 class Section(BaseModel):
@@ -133,7 +139,7 @@ class TrainingConfig(Section):
     """End the training after this many measurements in a row without a better ``metric_for_best``."""
     save_steps: Count | None = None
     """Steps between two checkpoints; None writes one at the end of each epoch."""
-    num_workers: Count | Annotated[list[Count], Field(min_length=2, max_length=2)] = 1
+    num_workers: Count | Annotated[list[Count], Field(min_length=2, max_length=2), AfterValidator(_least_first)] = 1
     """Ray Train workers; each holds the base and a share of every batch (DDP). ``[1, 4]``: as many of one to four as
     the cluster has room for, which may change while it trains."""
     use_gpu: bool | Literal["auto"] = "auto"
@@ -150,8 +156,6 @@ class TrainingConfig(Section):
 
     @model_validator(mode="after")
     def _reached(self) -> TrainingConfig:
-        if isinstance(self.num_workers, list) and self.num_workers[0] > self.num_workers[1]:
-            raise ValueError(f"training.num_workers={self.num_workers}: the first is the least, the second the most")
         if self.max_steps == 0:
             raise ValueError("training.max_steps=0 trains nothing; -1 is no limit")
         if self.early_stopping_patience and not self.metric_for_best:

@@ -13,7 +13,7 @@ from t2s.config import Config
 from t2s.data.core import Example
 from t2s.data.samples import with_samples
 from t2s.errors import DataError
-from t2s.evaluate.answers import answer_all
+from t2s.evaluate.answers import Answers, answer_all
 from t2s.evaluate.lines import Scored, line_of, write_lines
 from t2s.evaluate.report import write_report
 from t2s.evaluate.results import results_of
@@ -24,6 +24,7 @@ from t2s.prompt import regime
 
 PREDICTIONS, RESULTS, REPORT, PAGE = "predictions.jsonl", "evaluation.json", "report.md", "report.html"
 SPLITS = ("train", "val", "test")
+Answer = Callable[[Config, dict[str, Path | None], Sequence[Request], Callable[[int, int], None] | None], Answers]
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,16 @@ def evaluate(
     examples: Sequence[Example],
     about: dict[str, Any],
     on_progress: Callable[[int, int], None] | None = None,
+    answer: Answer = answer_all,
 ) -> Evaluation:
     """Answer and score ``examples`` for each side of ``adapters`` (``base``: None, ``tuned``: a directory).
 
-    Ray must be connected. Nothing is written; see :func:`write_evaluation`.
+    ``answer`` asks the models; the usual one needs a connected Ray. Nothing is written; see :func:`write_evaluation`.
     """
     shown = config.prompt.sample_values
     requests = [Request(e.question, with_samples(e.schema, e.source, shown)) for e in examples]
     started = time.perf_counter()
-    answers = answer_all(config, adapters, requests, on_progress)
+    answers = answer(config, adapters, requests, on_progress)
     answered_s = time.perf_counter() - started
     with Scorer() as scorer:
         scored = [_scored(scorer, example, {s: answers[s][i] for s in adapters}) for i, example in enumerate(examples)]

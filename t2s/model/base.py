@@ -32,8 +32,10 @@ class BaseFiles:
     fingerprint: str
 
 
-def find_base(config: ModelConfig) -> BaseFiles:
+def find_base(config: ModelConfig, download: bool = True) -> BaseFiles:
     """Find ``model.name``: a local directory first, then the hub's cache and the hub, then a package.
+
+    Without ``download`` the hub itself is not asked.
 
     Raises:
         ConfigError: a directory without a model.
@@ -44,17 +46,17 @@ def find_base(config: ModelConfig) -> BaseFiles:
         return _describe(config.name, local)
     if config.name.startswith((".", "/", "~")):
         raise ConfigError(f"model.name: no such directory {config.name}")
-    directory = _from_hub(config) or _from_package(config.name)
+    directory = _from_hub(config, download) or _from_package(config.name)
     if directory is None:
         raise SetupError(_how_to_get(config.name))
     return _describe(config.name, directory)
 
 
-def _from_hub(config: ModelConfig) -> Path | None:
+def _from_hub(config: ModelConfig, download: bool) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    offline = os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "yes")
+    offline = not download or os.environ.get("HF_HUB_OFFLINE", "") in ("1", "true", "yes")
     for local_only in (True,) if offline else (True, False):
         try:
             found = snapshot_download(

@@ -24,7 +24,7 @@ def load_tokenizer(files: BaseFiles) -> Any:
 
     That is safe because labels are masked by position, never by the pad token's id.
     """
-    tokenizer = AutoTokenizer.from_pretrained(_plain(files).directory, trust_remote_code=False)
+    tokenizer = AutoTokenizer.from_pretrained(plain(files).directory, trust_remote_code=False)
     if tokenizer.eos_token_id is None:
         raise ConfigError(f"model.name={files.name}: its tokenizer has no end-of-sequence token to learn")
     if tokenizer.pad_token_id is None:
@@ -39,7 +39,7 @@ def load_base(config: Config, for_training: bool) -> tuple[PreTrainedModel, Any,
     device = pick_device(config.training.use_gpu)
     precision = resolve_precision(config.training.precision, device)
     model = AutoModelForCausalLM.from_pretrained(
-        _plain(files).directory,
+        plain(files).directory,
         dtype=DTYPES[precision],
         device_map={"": device},
         quantization_config=_quantization(config, DTYPES[precision]),
@@ -62,7 +62,7 @@ def _quantization(config: Config, compute_dtype: torch.dtype) -> BitsAndBytesCon
     )
 
 
-def _plain(files: BaseFiles) -> BaseFiles:
+def plain(files: BaseFiles) -> BaseFiles:
     """A GGUF base as ordinary safetensors, converted once for each fingerprint into the user's cache."""
     if files.gguf is None:
         return files

@@ -65,12 +65,14 @@ def search(
     """
     from t2s.search.tracking import TrialTracker
     from t2s.track.files import new_run_dir, write_run_files
+    from t2s.train.estimate import settle
     from t2s.train.launch import prepare_texts
 
     limited = _limited(config)
     at_a_time = concurrency(config)  # refuses a device or a precision that this Ray does not have
     texts, about = prepare_texts(limited)
     trial_config(config, default_setting(config), len(texts.train))  # refuses impossible batches now
+    limited = settle(limited, texts, say, at_a_time * config.search.num_workers)
     search_dir = new_run_dir(config.output_dir, "search", run_name)
     write_run_files(search_dir, config)
     say(f"search {search_dir}")
@@ -108,6 +110,10 @@ def _limited(config: Config) -> Config:
     update = {
         "max_train_samples": config.search.max_train_samples,
         "max_val_samples": config.search.max_val_samples,
+        # Trials are ranked by their loss; what the real training measures besides would cost each rung.
+        "eval_ex_samples": 0,
+        "metric_for_best": None,
+        "early_stopping_patience": None,
     }
     return config.model_copy(update={"training": config.training.model_copy(update=update)})
 
@@ -167,11 +173,11 @@ def _run_trial(
         from t2s.train.loop import train_here
 
         alone = {"config": short, "texts": texts, "about": about, "journal": None, "name": trial_id}
-        train_here(alone | {"is_trial": True, "stop_board": None}, TrialHarness())
+        train_here(alone | {"run_dir": None, "stop_board": None}, TrialHarness())
         return
     from ray.tune.integration.ray_train import TuneReportCallback
 
-    from t2s.train.launch import build_ray_trainer, fit
+    from t2s.train.fit import build_ray_trainer, fit
 
     trainer = build_ray_trainer(
         short, texts, about, at / "trials", trial_id, callbacks=[TuneReportCallback()], stop_board=board

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from t2s.config import Config
-from t2s.errors import ConfigError
 
 Setting = dict[str, float]
 """``r``, ``alpha_over_r`` and ``learning_rate`` of one trial."""
@@ -66,13 +65,9 @@ def trial_config(config: Config, setting: Setting, num_examples: int) -> Config:
     here means the same there.
     """
     training, search = config.training, config.search
-    batch = training.batch_size * training.gradient_accumulation_steps * training.num_workers
+    batch = training.batch_size * training.gradient_accumulation_steps * training.max_workers
     per_pass = training.batch_size * search.num_workers
-    if batch % per_pass:
-        raise ConfigError(
-            f"search.num_workers={search.num_workers}: the global batch of {batch} is not a multiple of "
-            f"training.batch_size × search.num_workers = {per_pass}; change one of them"
-        )
+    assert batch % per_pass == 0, "the configuration refuses search.num_workers that do not divide the global batch"
     rungs = search.rungs
     steps_a_rung = max(1, num_examples // batch // rungs)
     short = training.model_copy(

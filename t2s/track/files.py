@@ -19,6 +19,7 @@ from typing import Any
 
 from t2s.config import Config, dump
 from t2s.errors import ConfigError
+from t2s.track.lock import refuse_if_held
 
 PACKAGES = (
     "t2s", "torch", "transformers", "peft", "trl", "bitsandbytes", "datasets", "ray", "optuna", "mlflow",
@@ -32,16 +33,29 @@ def new_run_dir(output_dir: Path, kind: str, name: str | None = None) -> Path:
     Raises:
         ConfigError: the named directory holds something, or the place cannot be written.
     """
-    if name is not None and (Path(name).name != name or name in ("", ".", "..")):
-        raise ConfigError(f"{name!r} is not a run name: use one name without slashes")
+    refuse_taken(output_dir, name)
     path = output_dir / (name or f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")
     try:
         path.mkdir(parents=True, exist_ok=name is not None)
-        if any(path.iterdir()):
-            raise ConfigError(f"{path} holds another run and is never overwritten: choose another name")
     except OSError as error:
         raise ConfigError(f"{path}: cannot make a run directory: {error.strerror}; set output_dir") from None
     return path
+
+
+def refuse_taken(output_dir: Path, name: str | None) -> None:
+    """Raise a :class:`ConfigError` if ``name`` is no name, or its directory holds a run; names who works on it."""
+    if name is None:
+        return
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise ConfigError(f"{name!r} is not a run name: use one name without slashes")
+    path = output_dir / name
+    try:
+        is_taken = path.is_dir() and any(path.iterdir())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot make a run directory: {error.strerror}; set output_dir") from None
+    if is_taken:
+        refuse_if_held(path)
+        raise ConfigError(f"{path} holds another run and is never overwritten: choose another name")
 
 
 def write_run_files(run_dir: Path, config: Config) -> None:
@@ -49,7 +63,7 @@ def write_run_files(run_dir: Path, config: Config) -> None:
 
     A password in ``tracking.uri`` is left out: MLflow reads MLFLOW_TRACKING_USERNAME and _PASSWORD.
     """
-    (run_dir / "config.yaml").write_text(dump(_without_secrets(config)), encoding="utf-8")
+    (run_dir / "config.yaml").write_text(dump(without_secrets(config)), encoding="utf-8")
     commit, diff = _code_state()
     environment = describe_environment() | {"git_commit": commit}
     (run_dir / "env.json").write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
@@ -125,7 +139,7 @@ def _run(*command: str) -> str | None:
     return done.stdout.decode("utf-8", "replace")
 
 
-def _without_secrets(config: Config) -> Config:
+def without_secrets(config: Config) -> Config:
     uri = config.tracking.uri
     tracking = config.tracking.model_copy(update={"uri": without_password(uri) if uri else None})
     return config.model_copy(update={"tracking": tracking})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -29,16 +30,18 @@ def following(path: Path, on_row: Callable[[dict[str, Any]], None] | None) -> It
 
 
 def _follow(path: Path, on_row: Callable[[dict[str, Any]], None], stop: threading.Event) -> None:
-    position = 0
+    position = path.stat().st_size if path.exists() else 0  # a run that goes on: its earlier lines are no news
     last_round = False
     while not last_round:
         last_round = stop.wait(POLL_S)
         if not path.exists():
             continue
+        position = min(position, path.stat().st_size)  # a run that goes on from a checkpoint cuts its journal
         with path.open("rb") as stream:
             stream.seek(position)
             new = stream.read()
         complete = new[: new.rfind(b"\n") + 1]
         position += len(complete)
         for line in complete.splitlines():
-            on_row(json.loads(line))
+            with contextlib.suppress(ValueError):  # cut while it was read
+                on_row(json.loads(line))

@@ -97,6 +97,9 @@ def _row(path: Path, number: int, line: str) -> dict[str, Any]:
         raise DataError(f"{path}, line {number}: not JSON: {error.msg}") from None
     if not isinstance(row, dict) or not isinstance(row.get("step"), int):
         raise DataError(f'{path}, line {number}: expected {{"step": number, ...}}, found {line[:60]!r}')
+    for name in row.keys() - {"non_finite"}:
+        if row[name] is not None and not isinstance(row[name], int | float):
+            raise DataError(f"{path}, line {number}: {name} is {str(row[name])[:40]!r}, expected a number or null")
     return row
 
 

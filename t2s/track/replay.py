@@ -1,11 +1,13 @@
 """Replay: bring MLflow up to a run's journal after it was away or slow. Twice adds nothing.
 
-A value counts as there if the MLflow run has the same (metric, step, value) as often as the journal.
-Not covered: artifacts other than the run's own small files.
+A value counts as there if the MLflow run has the same (metric, step, value) as often as the journal. A run that
+has finished also gets its final metrics, its adapter and its end. Not covered: what MLflow has too much, such as the
+lines of a training that died and took those steps again with other values.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,13 @@ from t2s.config import Config
 from t2s.errors import DataError, SetupError
 from t2s.track.files import recall_run, remember_run
 from t2s.track.journal import FILE_NAME, finite_metrics, read_journal
+from t2s.track.lock import refuse_if_held
 from t2s.track.runs import Tracker, connect, tracking_uri
 from t2s.track.sinks import MAX_BATCH, _first_line
 
 Entry = tuple[str, int, float]
+RESULT, ADAPTER = "result.json", "adapter"
+"""What a finished training leaves in its directory."""
 
 
 def replay(run_dir: Path, config: Config) -> int:
@@ -28,14 +33,16 @@ def replay(run_dir: Path, config: Config) -> int:
     A run that MLflow never saw is created, with the directory's name as its key.
 
     Raises:
+        ConfigError: a process is still working on the run, and sends its metrics itself.
         DataError: no journal there, or a broken one.
-        SetupError: MLflow cannot be reached.
+        SetupError: MLflow cannot be reached, or somebody deleted the run there.
     """
     rows = read_journal(run_dir / FILE_NAME)
+    refuse_if_held(run_dir)
     try:
         client = connect(config)
         run_id = _existing_run(client, run_dir) or _create_run(run_dir, config)
-        return _send_missing(client, run_id, rows)
+        return _send_missing(client, run_id, rows) + _finish(client, run_id, run_dir)
     except (DataError, SetupError):
         raise
     except Exception as error:  # fault boundary: MLflow raises its own, SQLAlchemy's and HTTP errors
@@ -47,12 +54,20 @@ def _existing_run(client: Any, run_dir: Path) -> str | None:
     from mlflow.exceptions import MlflowException
 
     run_id = recall_run(run_dir)
+    if run_id is None:
+        return None
     try:
-        return run_id if run_id and client.get_run(run_id) else None
+        found = client.get_run(run_id)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
         raise
+    if found.info.lifecycle_stage == "deleted":
+        raise SetupError(
+            f"run {run_id} was deleted in MLflow: restore it (mlflow runs restore --run-id {run_id}), or remove "
+            f"{run_dir / 'tracking.json'} to send the journal to a new run"
+        )
+    return run_id
 
 
 def _create_run(run_dir: Path, config: Config) -> str:
@@ -60,15 +75,41 @@ def _create_run(run_dir: Path, config: Config) -> str:
     params = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     training = config.training.model_copy(update={"report_to": "mlflow"})
     tracker = Tracker(config.model_copy(update={"training": training}))
-    run_id = tracker.start_run(run_dir.name, run_dir.name.split("-")[0], params, key=str(run_dir.resolve()))
+    run_id = tracker.start_run(run_dir.name, _kind(run_dir), params, key=str(run_dir.resolve()))
     if run_id is None:
         raise SetupError(f"MLflow at {tracking_uri(config)} did not make a run; is the server up? see tracking.uri")
     for name in ("config.yaml", "env.json"):
         if (run_dir / name).is_file():
             tracker.log_artifact(run_id, run_dir / name)
-    tracker.finish(run_id)
     remember_run(run_dir, run_id, tracking_uri(config))
+    if not (run_dir / RESULT).is_file():
+        tracker.finish(run_id)
     return run_id
+
+
+def _kind(run_dir: Path) -> str:
+    """What a run was, by the file that it left."""
+    files = {"evaluation.json": "evaluate", "search.json": "search"}
+    return next((kind for name, kind in files.items() if (run_dir / name).is_file()), "train")
+
+
+def _finish(client: Any, run_id: str, run_dir: Path) -> int:
+    """The end of a training that has finished: final metrics, adapter, status; returns how many values were sent."""
+    try:
+        final = json.loads((run_dir / RESULT).read_text("utf-8"))["metrics"]
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{run_dir / RESULT}: not the result of a training: {error!r}") from None
+    found = client.get_run(run_id)
+    missing = {f"final_{name}": value for name, value in final.items() if f"final_{name}" not in found.data.metrics}
+    for name, value in missing.items():
+        client.log_metric(run_id, name, float(value))
+    if (run_dir / ADAPTER).is_dir() and not client.list_artifacts(run_id, ADAPTER):
+        client.log_artifacts(run_id, str(run_dir / ADAPTER), ADAPTER)
+    if found.info.status != "FINISHED":
+        client.set_terminated(run_id, "FINISHED")
+    return len(missing)
 
 
 def _send_missing(client: Any, run_id: str, rows: list[dict[str, Any]]) -> int:

@@ -125,9 +125,11 @@ class Tracker:
         experiment = experiment_id(client, self._config)
         if key is not None and (found := _find(client, experiment, key)):
             client.update_run(found, status="RUNNING")
+            if not client.get_run(found).data.params:  # its maker lost the server between the two calls
+                _log_params(client, found, params)
             return found
         own = {"t2s.kind": kind} | ({"mlflow.parentRunId": parent} if parent else {})
-        own |= {KEY_TAG: key} if key is not None else {}
+        own |= {KEY_TAG: _plain(key)} if key is not None else {}
         run_id = str(client.create_run(experiment, run_name=name, tags={**tags, **own}).info.run_id)
         _log_params(client, run_id, params)
         return run_id
@@ -169,9 +171,13 @@ def _log_params(client: Any, run_id: str, params: Mapping[str, object]) -> None:
 
 
 def _find(client: Any, experiment: str, key: str) -> str | None:
-    quoted = key.replace("'", "")
-    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{quoted}'", max_results=1)
+    found = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{_plain(key)}'", max_results=1)
     return str(found[0].info.run_id) if found else None
+
+
+def _plain(key: str) -> str:
+    """Without the quote, which MLflow's filters cannot say."""
+    return key.replace("'", "")
 
 
 def _quiet() -> None:

@@ -1,6 +1,7 @@
 """Sinks: where a journal's metrics go besides the file. A sink never blocks a step and never raises into it.
 
-Not covered: what a sink drops is counted and reported, not kept; ``t2s track replay`` fills it in later.
+What MLflow did not take is tried again, so that a server that comes back during the run gets it. Not covered: what
+still waits at the end, or did not fit the queue, is counted and reported, not kept; ``t2s track replay`` fills it in.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ QUEUE_SIZE = 10_000
 """Calls of ``log`` that may wait for MLflow."""
 MAX_BATCH = 500
 """Metrics a ``log_batch`` call carries (MLflow's limit is 1,000)."""
+LONGEST_PAUSE_S = 30.0
+"""Longest pause between two attempts to reach a server that is away; the first is a second, each next one double."""
 CLOSE_TIMEOUT_S = 20.0
 """How long :meth:`MlflowSink.close` waits for what is still queued."""
 
@@ -39,9 +42,12 @@ class Sink(Protocol):
 
 
 def short_http_timeouts() -> None:
-    """Make MLflow's HTTP client give up early: by default a call blocks 247 s when the server is away."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
+    """Make MLflow's HTTP client give up early: by default a call blocks 247 s when the server is away.
+
+    It never repeats a request: one that timed out may have made its run already.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 
 
 class MlflowSink:
@@ -55,6 +61,7 @@ class MlflowSink:
         self._closing = threading.Event()
         self._sent = self._taken = 0
         self._error = ""
+        self._overflowed = False
         self._thread = threading.Thread(target=self._send_all, name="t2s-mlflow-sink", daemon=True)
         self._thread.start()
 
@@ -64,7 +71,7 @@ class MlflowSink:
         try:
             self._queue.put_nowait((step, time.time_ns() // 1_000_000, dict(metrics)))
         except queue.Full:
-            self._error = self._error or f"over {QUEUE_SIZE} steps were waiting"
+            self._overflowed = True
 
     def close(self) -> None:
         """Send the rest for at most ``CLOSE_TIMEOUT_S``; say once how many metrics did not arrive."""
@@ -73,7 +80,8 @@ class MlflowSink:
         self._closing.set()
         self._thread.join(CLOSE_TIMEOUT_S)
         if dropped := self._taken - self._sent:
-            why = self._error or f"it took longer than {CLOSE_TIMEOUT_S:.0f} s"
+            full = f"over {QUEUE_SIZE} steps were waiting" if self._overflowed else ""
+            why = self._error or full or f"it took longer than {CLOSE_TIMEOUT_S:.0f} s"
             log.warning(
                 "MLflow at %s misses %d of %d metrics of run %s (%s); the journal is complete: "
                 "`t2s track replay RUN_DIR` fills them in",
@@ -83,14 +91,20 @@ class MlflowSink:
     def _send_all(self) -> None:
         client: Any = None
         while batch := self._next_batch():
-            try:
-                client = client or _client(self._uri)
-                self._send(client, batch)
-            except Exception as error:  # fault boundary: tracking must never end a run
-                self._error = self._error or _first_line(error)
-                # A server that is away costs a timeout a call: once the run is over, nobody waits for that.
-                if self._closing.is_set():
+            pause = 1.0
+            while True:
+                closing = self._closing.is_set()  # before the attempt: the last one comes after the last value
+                try:
+                    client = client or _client(self._uri)
+                    self._send(client, batch)
+                    self._error = ""
+                    break
+                except Exception as error:  # fault boundary: tracking must never end a run
+                    self._error = _first_line(error)
+                if closing:  # a server that is away costs a timeout a call: once the run is over, nobody waits for that
                     return
+                self._closing.wait(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _next_batch(self) -> list[tuple[int, int, dict[str, float]]]:
         """At least one queued item, or [] when closed and empty."""
@@ -111,13 +125,18 @@ class MlflowSink:
     def _send(self, client: Any, batch: list[tuple[int, int, dict[str, float]]]) -> None:
         from mlflow.entities import Metric
 
-        metrics = [
-            Metric(name, value, timestamp, step) for step, timestamp, values in batch for name, value in values.items()
-        ]
-        for start in range(0, len(metrics), MAX_BATCH):
-            part = metrics[start : start + MAX_BATCH]
-            client.log_batch(self._run_id, metrics=part)
-            self._sent += len(part)
+        """Send the batch and empty it; what was sent before an error is not sent again."""
+        while batch:
+            part: list[list[Any]] = []
+            size = 0
+            for step, timestamp, values in batch:
+                if part and size + len(values) > MAX_BATCH:
+                    break
+                part.append([Metric(name, value, timestamp, step) for name, value in values.items()])
+                size += len(values)
+            client.log_batch(self._run_id, metrics=[metric for line in part for metric in line])
+            del batch[: len(part)]
+            self._sent += size
 
 
 class WandbSink:

@@ -20,15 +20,19 @@ class LengthSortedBatches(Sampler[int]):
 
     With ``max_shared`` above 1, up to so many questions about one table stand side by side, for
     :class:`~t2s.train.sharing.SharingCollator` to make one row of; the length is then that of the row. Ties, neighbours
-    and the beginnings of batches are drawn anew each epoch; a last, smaller batch stays last.
+    and the beginnings of batches are drawn anew each epoch; a last, smaller batch stays last, and is filled up to a
+    ``multiple`` with the index after the last example: a blank, without which workers would get unequal shares.
     """
 
-    def __init__(self, examples: Sequence[Encoded], batch_size: int, seed: int, max_shared: int = 1) -> None:
+    def __init__(
+        self, examples: Sequence[Encoded], batch_size: int, seed: int, max_shared: int = 1, multiple: int = 1
+    ) -> None:
         self._examples = examples
         self._batch_size = batch_size
         self._seed = seed
         self._epoch = 0
         self._max_shared = min(max_shared, batch_size)
+        self._blanks = -len(examples) % multiple
         self._tables: dict[int, list[int]] = {}
         for index, example in enumerate(examples):
             self._tables.setdefault(example.table if self._max_shared > 1 else index, []).append(index)
@@ -39,7 +43,7 @@ class LengthSortedBatches(Sampler[int]):
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return len(self._examples)
+        return len(self._examples) + self._blanks
 
     def __iter__(self) -> Iterator[int]:
         draw = random.Random(f"{self._seed}/{self._epoch}")
@@ -53,6 +57,7 @@ class LengthSortedBatches(Sampler[int]):
         batches = [full[start : start + self._batch_size] for start in range(0, len(full), self._batch_size)]
         draw.shuffle(batches)
         yield from (index for batch in [*batches, last] for index in batch)
+        yield from [len(self._examples)] * self._blanks
 
     def _rows(self, draw: random.Random) -> Iterator[list[int]]:
         """The questions of each table, shuffled and cut into rows."""

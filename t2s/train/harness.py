@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Protocol
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from t2s.errors import T2SError
 
 
 class Harness(Protocol):
@@ -14,17 +15,17 @@ class Harness(Protocol):
     rank: int
     world_size: int
 
-    def report(self, metrics: dict[str, float], folder: Path | None, name: str) -> None:
-        """Pass metrics on, with the files of ``folder`` (if it is there) as the checkpoint ``name``."""
+    def report(self, metrics: dict[str, float]) -> None:
+        """Pass metrics on; all workers do so equally often."""
         ...
 
-    def checkpoint(self) -> AbstractContextManager[str | None]:
-        """The directory of the checkpoint to go on from, or None."""
+    def gather(self, value: Any) -> list[Any]:
+        """What each worker gave, in their order, on every worker; a barrier."""
         ...
 
 
 class RayTrainHarness:
-    """A Ray Train worker. Every report is a barrier: all workers make it."""
+    """A Ray Train worker."""
 
     def __init__(self) -> None:
         import ray.train
@@ -32,40 +33,74 @@ class RayTrainHarness:
         context = ray.train.get_context()
         self.rank, self.world_size = context.get_world_rank(), context.get_world_size()
 
-    def report(self, metrics: dict[str, float], folder: Path | None, name: str) -> None:
-        """Ray merges what the workers report under one name."""
+    def report(self, metrics: dict[str, float]) -> None:
+        """To Ray's controller. Checkpoints are t2s's own and go to the run directory."""
         import ray.train
 
-        there = folder is not None and folder.is_dir()
-        checkpoint = ray.train.Checkpoint.from_directory(str(folder)) if there else None
-        ray.train.report(metrics, checkpoint=checkpoint, checkpoint_dir_name=name or None)
+        ray.train.report(metrics)
 
-    @contextmanager
-    def checkpoint(self) -> Iterator[str | None]:
-        """Ray hands a restarted worker the last reported one."""
-        import ray.train
+    def gather(self, value: Any) -> list[Any]:
+        """Over the process group that Ray Train made; it pickles, between workers of one run only."""
+        import torch.distributed
 
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            yield None
-        else:
-            with checkpoint.as_directory() as directory:
-                yield directory
+        values: list[Any] = [value]
+        if self.world_size > 1:
+            values *= self.world_size
+            torch.distributed.all_gather_object(values, value)
+        return values
 
 
-class TrialHarness:
-    """A trial that trains in Tune's own process: its metrics go to Tune, its adapter nowhere."""
+class Alone:
+    """One process without Ray: for tests and for measuring what Ray costs."""
 
     rank = 0
     world_size = 1
 
-    def report(self, metrics: dict[str, float], folder: Path | None, name: str) -> None:
+    def report(self, metrics: dict[str, float]) -> None:
+        """To nobody."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """Its own."""
+        return [value]
+
+
+class TrialHarness(Alone):
+    """A trial that trains in Tune's own process: its metrics go to Tune, its adapter nowhere."""
+
+    def report(self, metrics: dict[str, float]) -> None:
         """One rung."""
         from ray import tune
 
         tune.report(metrics)
 
-    @contextmanager
-    def checkpoint(self) -> Iterator[str | None]:
-        """A trial starts from the beginning."""
-        yield None
+
+class BatchError(RuntimeError):
+    """A step failed; the message names its batch. Ray may start the workers again: some faults pass."""
+
+
+class PeerLost(RuntimeError):
+    """Another worker died or ended while this one waited for it."""
+
+
+class Agreed(Exception):
+    """A :class:`T2SError` that every worker knows of, so that all may end at once."""
+
+    def __init__(self, error: T2SError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@contextmanager
+def together(harness: Harness) -> Iterator[None]:
+    """Do something that all workers go through and any of them may fail at: all go on, or all raise the first error.
+
+    A worker that ended alone would leave the others waiting for it in their next exchange.
+    """
+    error: T2SError | None = None
+    try:
+        yield
+    except T2SError as raised:
+        error = raised
+    first = next((found for found in harness.gather(error) if found is not None), None)
+    if first is not None:
+        raise Agreed(first)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from t2s.config import Config
-from t2s.errors import RunError, T2SError
+from t2s.train.fit import build_ray_trainer, fit
+from t2s.train.record import check_record, fingerprint_examples, write_record, write_result
+from t2s.train.resume import Resume, announce_start, resume_command, update_config
 from t2s.train.texts import TrainingTexts
 
+log = logging.getLogger("t2s.train")
+
 ADAPTER = "adapter"
-"""Name of the adapter's directory in a run, and inside the last checkpoint that a run reports."""
+"""Name of the adapter's directory in a run."""
+RAY = "ray"
+"""Name of the directory in a run that Ray Train keeps for itself while it works."""
+INTERRUPT_S = 3.0
+"""How long an interrupted run waits for MLflow."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +41,17 @@ def prepare_texts(config: Config) -> tuple[TrainingTexts, dict[str, Any]]:
     from t2s.data.pipelines import build_pipeline, fingerprint
     from t2s.model.base import find_base
     from t2s.model.load import load_tokenizer
-    from t2s.train.preflight import check_tokens
+    from t2s.model.skeleton import adapted_layers, build_skeleton
+    from t2s.train.preflight import check_encoded
     from t2s.train.texts import build_texts
+    from t2s.train.validation import choose_questions
 
     files = find_base(config.model)
+    adapted_layers(build_skeleton(files), config.lora)  # refuses layers that the base does not have
     tokenizer = load_tokenizer(files)
     train, val, _ = build_pipeline(config.data).prepare()
-    texts = build_texts(config, train, val, tokenizer)
-    check_tokens(tokenizer, texts.train[:8])
+    texts = replace(build_texts(config, train, val, tokenizer), questions=choose_questions(config, val))
+    check_encoded(tokenizer, [*texts.train, *texts.val])
     about = {
         "data": {
             "pipeline": config.data.pipeline,
@@ -54,8 +67,9 @@ def train(
     run_name: str | None = None,
     say: Callable[[str], None] = print,
     on_metrics: Callable[[dict[str, Any]], None] | None = None,
+    resume: Resume | None = None,
 ) -> TrainResult:
-    """Train one adapter and return where it lies.
+    """Train one adapter and return where it lies; with ``resume`` go on with a run that was ended.
 
     ``say`` gets one line for each thing that begins, ``on_metrics`` each new line of the run's journal.
 
@@ -65,48 +79,130 @@ def train(
         T2SError: bad data or settings before anything is written; :class:`RunError` if the training fails.
     """
     from t2s.runtime import uses_gpu
-    from t2s.track.files import new_run_dir, remember_run, write_run_files
+    from t2s.track.files import new_run_dir
+    from t2s.track.lock import hold
+
+    uses_gpu(config)  # refuses a device or a precision that this Ray does not have
+    if resume is None:
+        texts, about = prepare_texts(config)
+        run_dir = new_run_dir(config.output_dir, "train", run_name)
+        with hold(run_dir):
+            _write_files(config, texts, run_dir)
+            _announce(config, texts, run_dir, say)
+            return _tracked(config, texts, about, run_dir, say, on_metrics)
+    with hold(resume.run_dir):
+        texts, about = prepare_texts(config)
+        check_record(resume.run_dir, fingerprint_examples(texts), _base_fingerprint(config))
+        _announce(config, texts, resume.run_dir, say)
+        for line in resume.changed:
+            say(f"changed since the run began: {line}")
+        announce_start(resume.run_dir, say)
+        update_config(resume.run_dir, config)
+        # Ray keeps its own record of a training under its name and would go on with that one.
+        shutil.rmtree(resume.run_dir / RAY, ignore_errors=True)
+        return _tracked(config, texts, about, resume.run_dir, say, on_metrics)
+
+
+def _write_files(config: Config, texts: TrainingTexts, run_dir: Path) -> None:
+    from t2s.track.files import write_run_files
+
+    write_run_files(run_dir, config)
+    write_record(run_dir, config, fingerprint_examples(texts), _base_fingerprint(config))
+
+
+def _base_fingerprint(config: Config) -> str:
+    from t2s.model.base import find_base
+
+    return str(find_base(config.model).fingerprint)
+
+
+def _tracked(
+    config: Config,
+    texts: TrainingTexts,
+    about: dict[str, Any],
+    run_dir: Path,
+    say: Callable[[str], None],
+    on_metrics: Callable[[dict[str, Any]], None] | None,
+) -> TrainResult:
+    """The training as one MLflow run, the same one when it is resumed."""
+    from t2s.track.files import remember_run
     from t2s.track.follow import following
     from t2s.track.journal import FILE_NAME
     from t2s.track.runs import Tracker, tracking_uri
+    from t2s.train.estimate import settle
+    from t2s.train.validation import describe_choice
 
-    uses_gpu(config)  # refuses a device or a precision that this Ray does not have
-    texts, about = prepare_texts(config)
-    run_dir = new_run_dir(config.output_dir, "train", run_name)
-    write_run_files(run_dir, config)
     tracker = Tracker(config)
     run_id = tracker.start_run(run_dir.name, "train", config.model_dump(mode="json"), key=str(run_dir))
     remember_run(run_dir, run_id, tracking_uri(config))
     tracker.log_artifact(run_id, run_dir / "config.yaml")
     tracker.log_artifact(run_id, run_dir / "env.json")
-    _announce(config, texts, run_dir, say)
     try:
-        with following(run_dir / FILE_NAME, on_metrics):
+        config = settle(config, texts, say)
+        with following(run_dir / FILE_NAME, _watching(config, say, on_metrics)):
             metrics = _fit(config, texts, about | {"run": run_dir.name, "run_id": run_id}, run_dir, run_id)
-    except BaseException as error:
-        tracker.finish(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+    except KeyboardInterrupt:
+        say(f"stopped; go on with: {resume_command(run_dir)}")
+        within(INTERRUPT_S, lambda: tracker.finish(run_id, "KILLED"))
+        raise
+    except BaseException:
+        tracker.finish(run_id, "FAILED")
         raise
     tracker.log_metrics(run_id, {f"final_{key}": value for key, value in metrics.items()})
-    tracker.log_artifacts(run_id, run_dir / "adapter", "adapter")
+    tracker.log_artifacts(run_id, run_dir / ADAPTER, ADAPTER)
     tracker.finish(run_id)
-    return TrainResult(run_dir, run_dir / "adapter", run_id, metrics)
+    write_result(run_dir, metrics)
+    for line in describe_choice(config, metrics):
+        say(line)
+    return TrainResult(run_dir, run_dir / ADAPTER, run_id, metrics)
+
+
+def _watching(
+    config: Config, say: Callable[[str], None], on_metrics: Callable[[dict[str, Any]], None] | None
+) -> Callable[[dict[str, Any]], None]:
+    """Pass journal lines on, and tell of workers that were started again."""
+
+    def on_row(row: dict[str, Any]) -> None:
+        if "restarts" in row:
+            count, most = int(row["restarts"]), config.training.max_failures
+            say(f"a worker died: all started again from step {row['step']} (restart {count} of at most {most})")
+        elif on_metrics is not None and row.keys().isdisjoint(("resumes", "checkpoint")):
+            on_metrics(row)
+
+    return on_row
 
 
 def _announce(config: Config, texts: TrainingTexts, run_dir: Path, say: Callable[[str], None]) -> None:
     say(f"run {run_dir}")
-    say(
-        f"{len(texts.train)} training and {len(texts.val)} validation examples, {config.training.num_workers} worker(s)"
-    )
+    say(f"{len(texts.train)} training and {len(texts.val)} validation examples, {_workers(config)}")
     if texts.num_too_long:
         say(f"{texts.num_too_long} examples left out: over training.max_length={config.training.max_length} tokens")
+    _announce_prompts(config, texts, say)
+
+
+def _workers(config: Config) -> str:
+    workers = config.training.num_workers
+    return f"{workers} worker(s)" if isinstance(workers, int) else f"{workers[0]} to {workers[1]} workers"
+
+
+def _announce_prompts(config: Config, texts: TrainingTexts, say: Callable[[str], None]) -> None:
+    from t2s.prompt import regime
+
+    settings = config.prompt
+    say(f"prompts {regime(settings)}")
+    if texts.num_cut:
+        say(f"{texts.num_cut} schemas shown in part: over prompt.max_schema_chars={settings.max_schema_chars}")
+    if texts.num_gold_cut:
+        say(f"{texts.num_gold_cut} examples left out: their query names a column that was cut from the prompt")
+    if texts.num_without_values:
+        say(f"{texts.num_without_values} prompts without values: no rows for prompt.sample_values")
 
 
 def _fit(
     config: Config, texts: TrainingTexts, about: dict[str, Any], run_dir: Path, run_id: str | None
 ) -> dict[str, float]:
-    """Run Ray Train, move the adapter into ``run_dir`` and return the final metrics."""
-    import ray
-
+    """Run Ray Train, which leaves the adapter in ``run_dir``, and return the final metrics."""
+    from t2s.model.adapter import read_manifest
     from t2s.track.journal import FILE_NAME
     from t2s.track.runs import tracking_uri
     from t2s.train.journal_actor import start_journal
@@ -120,97 +216,31 @@ def _fit(
         name=run_dir.name,
         directory=run_dir,
     )
+    interrupted = False
     try:
-        result = fit(build_ray_trainer(config, texts, about, run_dir, "ray", journal))
+        result = fit(build_ray_trainer(config, texts, about, run_dir, RAY, journal))
+    except KeyboardInterrupt:
+        interrupted = True
+        raise
     finally:
-        ray.get(journal.close.remote())
-    return collect(result, run_dir / "adapter")
+        _close(journal, INTERRUPT_S if interrupted else None)
+    read_manifest(run_dir / ADAPTER)
+    shutil.rmtree(run_dir / RAY, ignore_errors=True)
+    return {key: float(value) for key, value in result.return_value.items()}
 
 
-def fit(trainer: Any) -> Any:
-    """Run a ``TorchTrainer`` and return Ray's result; what a worker could not do is raised here."""
-    from ray.train.v2.api.exceptions import TrainingFailedError
+def _close(journal: Any, timeout_s: float | None) -> None:
+    """Let the journal send what is left; a person who pressed Ctrl-C does not wait for it long."""
+    import ray
 
     try:
-        result = trainer.fit()
-    except TrainingFailedError as error:
-        raise _cause(error) from None
-    if isinstance(result.return_value, T2SError):
-        raise result.return_value
-    return result
+        ray.get(journal.close.remote(), timeout=timeout_s)
+    except ray.exceptions.GetTimeoutError:
+        log.warning("metrics are still on their way to MLflow: `t2s track replay RUN_DIR` fills them in")
 
 
-def build_ray_trainer(
-    config: Config,
-    texts: Any,
-    about: dict[str, Any],
-    storage: Path,
-    name: str,
-    journal: Any = None,
-    callbacks: Any = None,
-    stop_board: str | None = None,
-) -> Any:
-    """The ``TorchTrainer`` of one training; what it reports goes to ``storage/name``.
-
-    ``stop_board`` makes it a trial of a search: it asks the actor of that name whether to stop, and reports no
-    checkpoints on the way.
-    """
-    import ray
-    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-
-    from t2s.runtime import uses_gpu
-
-    gpu = uses_gpu(config)
-    reference = ray.put(texts) if isinstance(texts, TrainingTexts) else texts
-    return TorchTrainer(
-        _work,  # type: ignore[arg-type]  # what it returns is Result.return_value, which the types do not know
-        train_loop_config={
-            "config": config,
-            "texts": reference,
-            "about": about,
-            "journal": journal,
-            "name": name,
-            "is_trial": stop_board is not None,
-            "stop_board": stop_board,
-        },
-        scaling_config=ScalingConfig(
-            num_workers=config.training.num_workers,
-            use_gpu=gpu,
-            resources_per_worker={"CPU": config.ray.worker_cpus} | ({"GPU": 1} if gpu else {}),
-        ),
-        run_config=RunConfig(
-            name=name,
-            storage_path=str(storage),
-            # A controller that fails for ever would hang the run: its own restarts are bounded too.
-            failure_config=FailureConfig(max_failures=config.training.max_failures, controller_failure_limit=3),  # type: ignore[call-arg]
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
-            callbacks=callbacks or [],
-        ),
-    )
-
-
-def _work(loop_config: dict[str, Any]) -> T2SError | None:
-    """What runs in a worker. Only there are torch, transformers and TRL imported, seconds of work for each process."""
-    from t2s.train.loop import train_loop
-
-    return train_loop(loop_config)
-
-
-def collect(result: Any, to: Path) -> dict[str, float]:
-    """Copy the finished adapter out of Ray's storage, check it, and return the run's last metrics."""
-    from t2s.model.adapter import read_manifest
-
-    with result.checkpoint.as_directory() as directory:
-        shutil.copytree(Path(directory) / ADAPTER, to)
-    read_manifest(to)
-    return {key: float(value) for key, value in result.metrics.items() if isinstance(value, int | float)}
-
-
-def _cause(error: Any) -> RunError:
-    """One line that names the worker that failed last and what it said last."""
-    failures = getattr(error, "worker_failures", None) or {}
-    for rank, failure in failures.items():
-        lines = str(failure).strip().splitlines() or [type(failure).__name__]
-        return RunError(f"training failed on worker {rank}: {lines[-1]}")
-    return RunError(f"training failed: {(str(error).strip().splitlines() or [type(error).__name__])[-1]}")
+def within(seconds: float, call: Callable[[], object]) -> None:
+    """Do something that may hang, and wait for it at most so long."""
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)

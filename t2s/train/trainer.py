@@ -40,7 +40,7 @@ def build_trainer(config: Config, model: Any, tokenizer: Any, texts: TrainingTex
         per_row,
         model=model,
         args=_arguments(config, model.device, out, num_steps(config, len(texts.train), world_size)),
-        train_dataset=_dataset(texts.train),
+        train_dataset=_dataset([*texts.train, _blank(texts.train[0])]),
         eval_dataset=_dataset(texts.val),
         processing_class=tokenizer,
         data_collator=SharingCollator(tokenizer.pad_token_id, share=per_row > 1),
@@ -69,7 +69,9 @@ class CompletionTrainer(ValidatingTrainer):
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> LengthSortedBatches:
         # A whole optimizer step, over all workers and accumulated passes, has one length.
         step = self.args.train_batch_size * self.args.world_size * self.args.gradient_accumulation_steps
-        return LengthSortedBatches(self._examples, step, self.args.seed, self._per_row)
+        # With blanks, every worker has as many batches as the others. Accelerate would repeat examples instead.
+        workers = self.args.train_batch_size * self.args.world_size if self.args.world_size > 1 else 1
+        return LengthSortedBatches(self._examples, step, self.args.seed, self._per_row, multiple=workers)
 
     def _select(self, head: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         """Before the head: (batch, time, hidden) becomes (labels, hidden), where a loss is being computed."""
@@ -116,6 +118,12 @@ def _questions_per_row(config: Config, model: Any, texts: TrainingTexts, pad: in
         return wanted
     log.warning("training.questions_per_row=%d has no effect: %s", wanted, NOT_EXACT)
     return 1
+
+
+def _blank(example: Encoded) -> Encoded:
+    """A short row without a label, which adds nothing to a loss or a gradient."""
+    ids = example.input_ids[:2]
+    return Encoded(ids, len(ids), table=-1)
 
 
 def _dataset(examples: Sequence[Encoded]) -> Dataset:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_model import EOS, save_tiny_model
-from transformers import set_seed
+from tiny_model import EOS, losses, save_tiny_model, tiny_trainer
+from transformers import AutoModelForCausalLM, set_seed
 
 from t2s.config import Config, LoraConfig, ModelConfig, load
 from t2s.errors import AdapterError, ConfigError, SetupError
@@ -18,6 +18,8 @@ from t2s.generate import load_generator
 from t2s.model.adapter import MANIFEST, attach, load_adapter, read_manifest, save_adapter
 from t2s.model.base import find_base
 from t2s.model.load import load_base
+from t2s.model.merge import merge_adapter
+from t2s.model.skeleton import adapted_layers, build_skeleton, count_trainable
 
 WEIGHTS = "adapter_model.safetensors"
 
@@ -31,7 +33,7 @@ def config(tiny_overrides: Callable[[Path], list[str]], tmp_path_factory: pytest
 def adapter(config: Config, tmp_path: Path) -> Path:
     """An adapter with weights that do something, saved beside nothing else."""
     model, _, base = load_base(config, for_training=False)
-    save_adapter(randomized(attach(model, config.lora)), tmp_path / "adapter", base, {"run": "r1"})
+    save_adapter(randomized(attach(model, config.lora)), tmp_path / "adapter", base, config.prompt, {"run": "r1"})
     return tmp_path / "adapter"
 
 
@@ -54,8 +56,8 @@ def test_a_saved_adapter_loads_with_equal_logits(config: Config, tmp_path: Path)
     tuned = randomized(attach(model, config.lora))
     expected = logits(tuned)
     assert (expected - bare).abs().max() > 0.1
-    save_adapter(tuned, tmp_path / "a", base, {"run": "r1"})
-    again = load_adapter(load_base(config, for_training=False)[0], tmp_path / "a", base)
+    save_adapter(tuned, tmp_path / "a", base, config.prompt, {"run": "r1"})
+    again = load_adapter(load_base(config, for_training=False)[0], tmp_path / "a", base, config.prompt)
     assert torch.equal(logits(again), expected)
     assert sorted(entry.name for entry in (tmp_path / "a").iterdir()) == ["adapter_config.json", WEIGHTS, MANIFEST]
     assert read_manifest(tmp_path / "a")["run"] == "r1"
@@ -135,10 +137,79 @@ def test_no_directory_no_adapter(config: Config, tmp_path: Path) -> None:
         load_generator(config, tmp_path / "none")
 
 
-def test_layers_that_the_base_lacks_are_a_configuration_error(config: Config) -> None:
+@pytest.mark.parametrize("targets", [["q_prj"], ["q_proj", "q_prj"]])
+def test_a_layer_that_the_base_lacks_is_refused_with_those_it_has(config: Config, targets: list[str]) -> None:
     model, _, _ = load_base(config, for_training=False)
-    with pytest.raises(ConfigError, match=r"lora\.target_modules"):
-        attach(model, LoraConfig(target_modules=["q_prj"]))
+    with pytest.raises(ConfigError, match=r"no layer q_prj \(did you mean 'q_proj'\?\); it has .*v_proj"):
+        attach(model, LoraConfig(target_modules=targets))
+
+
+def test_a_wrong_layer_is_found_without_loading_weights(config: Config) -> None:
+    skeleton = build_skeleton(find_base(config.model))
+    assert all(parameter.is_meta for parameter in skeleton.parameters())
+    with pytest.raises(ConfigError, match="no layer nonsense"):
+        adapted_layers(skeleton, LoraConfig(target_modules=["nonsense"]))
+
+
+FULL, NF4 = "quantization.load_in_4bit=false", "quantization.load_in_4bit=true"
+EVERYWHERE = ["lora.init=default", "lora.init=gaussian", "lora.use_rslora=true", "lora.use_dora=true"]
+OPTIONS = [
+    *[(form, option) for form in (FULL, NF4) for option in EVERYWHERE],
+    *[(FULL, f"lora.init={init}") for init in ("pissa", "olora", "orthogonal")],
+    (FULL, "lora.init=pissa lora.use_rslora=true"),
+    (FULL, "lora.init=olora lora.use_dora=true"),
+    (FULL, "lora.target_modules=[q_proj,down_proj]"),
+]
+
+
+@pytest.mark.parametrize(("form", "option"), OPTIONS)
+def test_each_option_trains_and_survives_saving_loading_and_merging(
+    tiny_overrides: Callable[[Path], list[str]], tmp_path: Path, form: str, option: str
+) -> None:
+    words = [*tiny_overrides(tmp_path), form, *option.split(), "training.max_steps=2", "training.learning_rate=0.02"]
+    config = load([], words)
+    base, _, files = load_base(config, for_training=True)
+    bare = logits(base)
+    assert torch.allclose(logits(attach(base, config.lora)), bare, atol=1e-4), "an adapter begins as no change"
+
+    trainer = tiny_trainer(config, tmp_path / "steps")
+    count = sum(p.numel() for p in trainer.model.parameters() if p.requires_grad)
+    assert count == count_trainable(build_skeleton(files), config.lora)
+    assert len(losses(trainer)) == 2
+    trained = logits(trainer.model)
+    assert (trained - bare).abs().max() > 0.05
+    save_adapter(trainer.model, tmp_path / "adapter", files, config.prompt, {})
+
+    served = load_adapter(load_base(config, for_training=False)[0], tmp_path / "adapter", files, config.prompt)
+    assert torch.allclose(logits(served), trained, atol=2e-4)
+    info = merge_adapter(config, tmp_path / "adapter", tmp_path / "merged", "fp32")
+    assert info["base"]["form"] == ("nf4" if form == NF4 else "float32")
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    assert torch.allclose(logits(plain), trained, atol=2e-4)
+    told = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert told["init_lora_weights"] is True and told["base_model_name_or_path"] == config.model.name
+
+
+@pytest.mark.parametrize("init", ["pissa", "olora", "orthogonal"])
+def test_an_initialisation_of_full_weights_is_refused_on_a_4_bit_base(init: str) -> None:
+    with pytest.raises(ConfigError, match=rf"lora\.init={init} .* set quantization\.load_in_4bit=false"):
+        load([], [f"lora.init={init}"])
+
+
+def test_odd_ranks_have_no_orthogonal_start() -> None:
+    with pytest.raises(ConfigError, match=r"needs an even rank, and lora\.r is 3"):
+        load([], ["lora.init=orthogonal", "lora.r=3", FULL])
+
+
+@pytest.mark.parametrize("form", [FULL, NF4])
+def test_gradient_checkpointing_changes_no_loss(
+    tiny_overrides: Callable[[Path], list[str]], tmp_path: Path, form: str
+) -> None:
+    words = [*tiny_overrides(tmp_path), form, "training.max_steps=3", "lora.dropout=0.1"]
+    off, on = (load([], [*words, f"training.gradient_checkpointing={on}"]) for on in ("false", "true"))
+    recomputing = tiny_trainer(on, tmp_path / "on")
+    assert recomputing.args.gradient_checkpointing
+    assert losses(recomputing) == pytest.approx(losses(tiny_trainer(off, tmp_path / "off")), abs=1e-5)
 
 
 def test_a_base_is_known_by_its_bytes_and_not_by_its_path(tiny_model: Path, tmp_path: Path) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from t2s.config import Config, load
-from t2s.errors import SetupError
+from t2s.errors import ConfigError, DataError, SetupError
 from t2s.track import (
     Journal,
     MlflowSink,
@@ -42,6 +47,14 @@ def dead_port() -> Iterator[int]:
     with socket.socket() as bound:  # bound, not listening: connections are refused
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
+
+
+@pytest.fixture
+def free_port() -> int:
+    """Nobody listens there yet."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -120,6 +133,86 @@ def test_an_mlflow_that_is_away_is_said_once_and_stops_nothing(
         journal.log(1, {"loss": 1.0})
     with pytest.raises(SetupError, match=r"tracking\.uri"):
         replay(tmp_path, config)
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Takes what MLflow's client sends to log metrics, and keeps it."""
+
+    got: ClassVar[list[int]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.got.extend(metric["step"] for metric in body["metrics"])
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: pytest shows standard error."""
+
+
+def test_a_server_that_comes_back_gets_every_value_once(
+    free_port: int, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    sink = MlflowSink(f"http://127.0.0.1:{free_port}", "0" * 32)
+    for step in range(20):
+        sink.log(step, {"loss": 1.0})
+    end = time.monotonic() + 60
+    while not sink._error and time.monotonic() < end:
+        time.sleep(0.01)
+    assert sink._error and not sink._sent, "the server was never missed"
+    server = ThreadingHTTPServer(("127.0.0.1", free_port), Answers)
+    request.addfinalizer(server.server_close)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    request.addfinalizer(server.shutdown)
+    for step in range(20, 1300):
+        sink.log(step, {"loss": 1.0})
+    with caplog.at_level(logging.WARNING):
+        sink.close()
+    assert Answers.got == list(range(1300)) and "misses" not in caplog.text
+
+
+def test_a_replay_finishes_a_run_that_ended_while_mlflow_was_away(config: Config, client: Any, tmp_path: Path) -> None:
+    write_run_files(tmp_path, config)
+    with Journal(tmp_path / "metrics.jsonl") as journal:
+        journal.log(1, {"loss": 0.5})
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "weights").write_text("w")
+    (tmp_path / "result.json").write_text('{"metrics": {"eval_loss": 0.25}}')
+    assert [replay(tmp_path, config), replay(tmp_path, config)] == [2, 0]
+    run = client.get_run(recall_run(tmp_path))
+    assert run.info.status == "FINISHED" and run.data.metrics == {"loss": 0.5, "final_eval_loss": 0.25}
+    assert run.data.tags["t2s.kind"] == "train"
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "adapter")] == ["adapter/weights"]
+
+
+def test_a_replay_refuses_a_deleted_run_a_held_one_and_values_that_are_no_numbers(
+    config: Config, client: Any, tmp_path: Path
+) -> None:
+    write_run_files(tmp_path, config)
+    journal = tmp_path / "metrics.jsonl"
+    journal.write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "lo')
+    assert replay(tmp_path, config) == 1
+    code = f"from pathlib import Path; from t2s.track.lock import hold\nwith hold(Path({str(tmp_path)!r})): input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as holder:
+        while not (tmp_path / "run.lock").exists() or not (tmp_path / "run.lock").read_text():
+            time.sleep(0.01)
+        with pytest.raises(ConfigError, match=str(holder.pid)):
+            replay(tmp_path, config)
+        holder.communicate(b"\n")
+    client.delete_run(recall_run(tmp_path))
+    with pytest.raises(SetupError, match="mlflow runs restore"):
+        replay(tmp_path, config)
+    client.restore_run(recall_run(tmp_path))
+    journal.write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "loss": "low"}\n')
+    with pytest.raises(DataError, match="line 2: loss is 'low'"):
+        replay(tmp_path, config)
+
+
+def test_a_key_with_a_quote_is_found_again(config: Config) -> None:
+    found = {Tracker(config).start_run("trial", "trial", {"r": 8}, key="it's/here") for _ in range(2)}
+    assert len(found) == 1
 
 
 def test_a_silent_server_never_slows_a_step(
