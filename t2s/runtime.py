@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +28,9 @@ def ray_session(config: Config) -> Iterator[None]:
     # A stopped trial's CPUs come back only when Ray's cleaner finds them; the next one may wait longer than 60 s.
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
     address = config.ray.address or os.environ.get("RAY_ADDRESS")
-    if not address:
-        # A local Ray asks for a token by default and warns that it does; asked for by name, it is silent.
+    if not address and "ray" not in sys.modules:
+        # A local Ray asks for a token by default and warns that it does; asked for by name, it is silent. It reads that
+        # when it is imported: said later, only the processes that it starts would know, and refuse this one.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     import ray
 
