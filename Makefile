@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 
-.PHONY: quickstart test real lint format bench chaos clean
+.PHONY: quickstart test real lint format bench bench-train bench-ray bench-score bench-sandbox bench-data chaos clean
 
 quickstart: .venv/model
 	$(BIN)/t2s quickstart
@@ -16,7 +16,7 @@ real: .venv/dev .venv/model
 	$(BIN)/python -m pytest -m real
 
 chaos: .venv/dev
-	$(BIN)/python -m pytest -m chaos
+	$(BIN)/python -m pytest -m chaos --timeout=900
 
 lint: .venv/dev
 	$(BIN)/ruff check .
@@ -28,8 +28,25 @@ format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/model
-	$(BIN)/python -m bench.train
+# Measurements beside peers; `make bench-train DATA=path/to/data.tar.bz2` says where WikiSQL is.
+DATA ?= runs/cache/wikisql.tar.bz2
+
+bench: bench-train bench-ray bench-score bench-sandbox bench-data
+
+bench-train: .venv/model
+	$(BIN)/python -m bench.train data.path=$(DATA)
+
+bench-ray: .venv/model
+	$(BIN)/python -m bench.ray_share
+
+bench-score: .venv/base
+	$(BIN)/python -m bench.score --data $(DATA)
+
+bench-sandbox: .venv/base
+	$(BIN)/python -m bench.sandbox --data $(DATA)
+
+bench-data: .venv/base
+	$(BIN)/python -m bench.data $(DATA)
 
 clean:
 	rm -rf .venv build dist
