@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ def following(path: Path, on_row: Callable[[dict[str, Any]], None] | None) -> It
         yield
         return
     stop = threading.Event()
-    thread = threading.Thread(target=_follow, args=(path, on_row, stop), name="t2s-follow", daemon=True)
+    seen = _lines(path)  # a run that goes on: its earlier lines are no news
+    thread = threading.Thread(target=_follow, args=(path, seen, on_row, stop), name="t2s-follow", daemon=True)
     thread.start()
     try:
         yield
@@ -29,19 +31,27 @@ def following(path: Path, on_row: Callable[[dict[str, Any]], None] | None) -> It
         thread.join()
 
 
-def _follow(path: Path, on_row: Callable[[dict[str, Any]], None], stop: threading.Event) -> None:
-    position = path.stat().st_size if path.exists() else 0  # a run that goes on: its earlier lines are no news
+def _follow(path: Path, seen: list[bytes], on_row: Callable[[dict[str, Any]], None], stop: threading.Event) -> None:
     last_round = False
     while not last_round:
         last_round = stop.wait(POLL_S)
-        if not path.exists():
-            continue
-        position = min(position, path.stat().st_size)  # a run that goes on from a checkpoint cuts its journal
-        with path.open("rb") as stream:
-            stream.seek(position)
-            new = stream.read()
-        complete = new[: new.rfind(b"\n") + 1]
-        position += len(complete)
-        for line in complete.splitlines():
+        lines = _lines(path)
+        for line in lines[_common(seen, lines) :]:
             with contextlib.suppress(ValueError):  # cut while it was read
                 on_row(json.loads(line))
+        seen = lines
+
+
+def _lines(path: Path) -> list[bytes]:
+    """The complete lines of a journal, none if it is not there yet."""
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+
+
+def _common(seen: list[bytes], lines: list[bytes]) -> int:
+    """How many lines are known: a run that goes on from a checkpoint cuts its journal there and writes on.
+
+    The size alone does not tell, since by the next look it may have grown past where it was.
+    """
+    if seen == lines[: len(seen)]:
+        return len(seen)
+    return next(at for at, (one, other) in enumerate(zip_longest(seen, lines)) if one != other)

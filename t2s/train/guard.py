@@ -20,8 +20,8 @@ from trl import SFTTrainer
 from t2s.errors import RunError
 from t2s.train.harness import Agreed, Alone, BatchError, Harness, PeerLost
 
-_SHOWN = 3
-_SHOWN_CHARS = 160
+_SHOWN = 8
+_SHOWN_CHARS = 120
 
 
 @dataclass(frozen=True)

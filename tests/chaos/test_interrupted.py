@@ -12,20 +12,21 @@ from chaos_rig import Bench, Record, Undisturbed, farthest, last_step, losses
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
 
 
-def test_a_second_process_is_refused_and_ctrl_c_leaves_a_run_that_goes_on(
-    bench: Bench, undisturbed: Undisturbed, record_row: Record
-) -> None:
-    run_dir = bench.runs / "k"
-    command = bench.train("--name", "k")
-    command.wait_for(lambda: last_step(run_dir) >= 6)
-
+def test_a_second_process_on_a_run_is_refused(bench: Bench, record_row: Record) -> None:
+    command = bench.train("--name", "k", "training.epochs=300")
+    command.wait_for(lambda: last_step(bench.runs / "k") >= 1)
     holder = f"process {command.process.pid} on "
     for arguments in (["--name", "k"], ["--resume", "k"]):
         second = bench.train(*arguments)
         assert second.wait() == 2 and holder in " ".join(second.said().split()), second.said()
     record_row("two processes on one run directory", "the second exits 2, naming the holder", f"exit 2, “{holder}…”")
-
     assert command.process.poll() is None
+
+
+def test_ctrl_c_leaves_a_run_that_goes_on(bench: Bench, undisturbed: Undisturbed, record_row: Record) -> None:
+    run_dir = bench.runs / "k"
+    command = bench.train("--name", "k")
+    command.wait_for(lambda: last_step(run_dir) >= 6)
     began = time.monotonic()
     os.killpg(command.process.pid, signal.SIGINT)  # as a terminal does: to all that the command started
     code, seconds = command.wait(60), time.monotonic() - began
