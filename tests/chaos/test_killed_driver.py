@@ -27,7 +27,8 @@ def killed(tmp_path_factory: pytest.TempPathFactory, places: tuple[Path, Path]) 
     command.wait_for(lambda: last_step(run_dir) >= 10)
     os.kill(command.process.pid, signal.SIGKILL)
     assert command.wait() == -signal.SIGKILL
-    assert command.left_over(30) == [], "Ray's processes outlived the command"
+    # Ray's own agents look for their head every so often, and end when it is gone.
+    assert command.left_over(180) == [], "Ray's processes outlived the command"
     shutil.copytree(run_dir, bench.folder / "as it was")
     yield bench
     bench.end()
