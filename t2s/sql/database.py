@@ -153,26 +153,16 @@ def _sqlite_primary_key(connection: sqlite3.Connection, table: str, seq: int) ->
 
 # DuckDB
 
-DUCKDB_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "enable_external_access": "false",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "allow_community_extensions": "false",
-    "allow_unsigned_extensions": "false",
-    "python_enable_replacements": "false",
-    "temp_directory": "",
-    "threads": "1",
-    "lock_configuration": "true",
-}
-"""How a DuckDB file is opened here: no other files, no network, no extensions, no Python variables as tables."""
-
 
 def _read_duckdb(path: Path) -> tuple[list[Table], list[ForeignKey]]:
     # A second of import, which only those pay who have such a file.
     import duckdb
 
+    from t2s.sql.sandbox.inside.duckdb_settings import SETTINGS
+
+    locked: dict[str, str | bool | int | float | list[str]] = {**SETTINGS, "lock_configuration": "true"}
     try:
-        with duckdb.connect(duckdb_path(path), read_only=True, config=DUCKDB_SETTINGS) as connection:
+        with duckdb.connect(duckdb_path(path), read_only=True, config=locked) as connection:
             return _duckdb_tables(connection), _duckdb_keys(connection)
     except duckdb.Error as error:
         reason = str(error).split("\n")[0]

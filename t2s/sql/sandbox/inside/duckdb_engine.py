@@ -23,17 +23,9 @@ import zoneinfo
 from typing import Any
 
 from .duckdb_rules import Name, Rules
+from .duckdb_settings import SETTINGS
 from .wire import Failure, Kind, Reply, Request, capped
 
-_SETTINGS: dict[str, Any] = {
-    "enable_external_access": "false",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "allow_community_extensions": "false",
-    "allow_unsigned_extensions": "false",
-    "python_enable_replacements": "false",
-    "temp_directory": "",
-}
 _BASE_BYTES = 96 * 2**20
 """What Python and DuckDB take before the first query."""
 
@@ -84,7 +76,7 @@ def start(site: str) -> None:
     duckdb, watch = loaded, Watch()
     # For times with a zone DuckDB asks for this package by name; the standard library has what it needs of it.
     sys.modules.setdefault("pytz", _zones())
-    with loaded.connect(config={**_SETTINGS, "threads": "1"}) as connection:
+    with loaded.connect(config=dict(SETTINGS)) as connection:
         # The parts that are loaded at first use are loaded before the limits on the process.
         connection.execute("SELECT json_serialize_sql('SELECT 1'), regexp_matches('a', 'a')").fetchall()
 
@@ -214,7 +206,7 @@ def _connect(path: str, memory_bytes: int, strict: bool) -> Any:
     """Open the file; not ``strict`` is for the tests of the other layers."""
     if not strict:
         return duckdb.connect(path)
-    settings = {**_SETTINGS, "threads": "1", "memory_limit": f"{max(memory_bytes - _BASE_BYTES, 2**24) // 2}B"}
+    settings = {**SETTINGS, "memory_limit": f"{max(memory_bytes - _BASE_BYTES, 2**24) // 2}B"}
     try:
         connection = duckdb.connect(path, read_only=True, config={**settings, "async_threads": "0"})
     except duckdb.CatalogException:
