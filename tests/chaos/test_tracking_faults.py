@@ -238,7 +238,7 @@ def test_an_mlflow_that_is_away_dies_or_is_slow_costs_no_step(bench: Bench, serv
     proxy = SlowProxy(server.port)
     slow = f"tracking.uri=http://127.0.0.1:{proxy.port}"
     finished(train(bench, "slow", "training.report_to=mlflow", slow))
-    assert proxy.answers > 5, "the run never met the slow server"
+    assert proxy.answers >= 2, "the run never met the slow server"  # a quick run is over after two answers
     proxy.close()
 
     dying = train(bench, "dying", "training.report_to=mlflow", f"tracking.uri={server.uri}")
