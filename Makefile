@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 
-.PHONY: quickstart test real lint format bench bench-train bench-ray bench-score bench-sandbox bench-data chaos clean
+.PHONY: quickstart test real lint format bench bench-train bench-ray bench-search bench-score bench-sandbox bench-data bench-generate chaos clean
 
 quickstart: .venv/model
 	$(BIN)/t2s quickstart
@@ -39,6 +39,9 @@ bench-train: .venv/model
 bench-ray: .venv/model
 	$(BIN)/python -m bench.ray_share
 
+bench-search: .venv/model
+	$(BIN)/python -m bench.search data.path=$(DATA)
+
 bench-score: .venv/base
 	$(BIN)/python -m bench.score --data $(DATA)
 
@@ -47,6 +50,10 @@ bench-sandbox: .venv/base
 
 bench-data: .venv/base
 	$(BIN)/python -m bench.data $(DATA)
+
+# Needs a trained adapter: make bench-generate DATA=... ADAPTER=runs/NAME/adapter
+bench-generate: .venv/model
+	$(BIN)/python -m bench.generate --adapter $(ADAPTER) data.path=$(DATA)
 
 clean:
 	rm -rf .venv build dist

@@ -91,13 +91,7 @@ def _text(config: Config, example: Any) -> str:
 def _write_model(directory: Path, texts: list[str], shape: dict[str, int]) -> None:
     if (directory / "config.json").is_file():
         return
-    raw = Tokenizer(models.BPE())
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
-    raw.train_from_iterator(texts, trainer)
-    PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>").save_pretrained(directory)
+    _write_tokenizer(directory, texts)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with torch.device(device):
         model = MistralForCausalLM(MistralConfig(**shape)).to(torch.bfloat16)  # type: ignore[arg-type]
@@ -105,6 +99,17 @@ def _write_model(directory: Path, texts: list[str], shape: dict[str, int]) -> No
     del model
     if device == "cuda":
         torch.cuda.empty_cache()
+
+
+def _write_tokenizer(directory: Path, texts: list[str]) -> None:
+    """A byte-level BPE trained on ``texts``."""
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
+    raw.train_from_iterator(texts, trainer)
+    PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<s>", eos_token="</s>").save_pretrained(directory)
 
 
 def _describe(base: Any, texts: TrainingTexts) -> None:

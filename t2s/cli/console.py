@@ -5,9 +5,13 @@ On a terminal progress is one moving line; elsewhere (a file, a job's log) a pla
 
 from __future__ import annotations
 
+import re
+import shlex
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +23,8 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 PLAIN_EVERY_S = 10.0
+WIDE = 200
+"""Columns of a table that is not shown on a terminal, at most."""
 
 
 def say(text: str) -> None:
@@ -38,7 +44,25 @@ def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Non
     shown = RichTable(*head, title=escape(title), title_justify="left")
     for row in rows:
         shown.add_row(*(escape(cell) for cell in row))
-    out.print(shown)
+    # A file or a pipe has no edge where cells would have to be cut.
+    console = out if out.is_terminal else Console(file=out.file, width=max(out.width, WIDE), highlight=False)
+    console.print(shown)
+
+
+def same_settings() -> str:
+    """The ``-c`` files and overrides of this command, for the next one."""
+    words, kept = sys.argv[1:], []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word in ("-c", "--config"):
+            kept += ["-c", following]
+        elif re.match(r"[a-z_]+(\.\w+)*=", word):
+            kept.append(word)
+    return shlex.join(kept)
+
+
+def short(path: Path) -> str:
+    """The path relative to the current directory if it is below it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 class Meter:

@@ -102,7 +102,8 @@ def _answer(generator: Any, question: str, source: Source) -> None:
 
 def _request(generator: Any, question: str, source: Source) -> Request:
     """The question as the model is asked it, with sample values if its prompt shows some."""
-    return Request(question, with_samples(source.schema, source.database, generator.prompt.sample_values))
+    schema = with_samples(source.schema, source.database, generator.prompt.sample_values)
+    return Request(question, schema, source.database)
 
 
 def _show_rows(database: Path, sql: str) -> None:

@@ -125,11 +125,28 @@ def search(
     config: Configs = [],  # noqa: B006
     name: Annotated[str | None, typer.Option(help="Name of the search's directory; it must not exist.")] = None,
     trials: Annotated[int | None, typer.Option(help="Settings to try.")] = None,
+    budget: Annotated[str | None, typer.Option(help="End after this time: 90s, 30m, 2h.")] = None,
+    examples: Annotated[int | None, typer.Option(help="End after training this many examples in all.")] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with this search: its directory, its name, or `last`.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Only write this search's report.html anew.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
 ) -> None:
-    """Search rank, alpha and learning rate (Ray Tune, Optuna, ASHA)."""
-    from t2s.cli.verbs import search_verb
+    """Search for a better setting: many adapters side by side on one base (Ray Tune, Optuna, ASHA)."""
+    from t2s.cli.search import parse_budget, report_verb, resume_search_verb, search_verb
 
-    search_verb(_load(config, overrides, {"search.num_trials": trials}), name)
+    flags: dict[str, object] = {
+        "search.num_trials": trials,
+        "search.time_budget_s": parse_budget(budget) if budget is not None else None,
+        "search.max_examples": examples,
+    }
+    if report is not None:
+        report_verb(report)
+    elif resume is not None:
+        resume_search_verb(resume, config, [*overrides, *_given(flags)], name, as_json)
+    else:
+        search_verb(_load(config, overrides, flags), name, as_json)
 
 
 @app.command()

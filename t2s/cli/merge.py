@@ -75,7 +75,7 @@ def _measure(config: Config, adapter: Path | None, examples: Sequence[Any]) -> d
     from t2s.generate import Request, load_generator
 
     shown = config.prompt.sample_values
-    generator = load_generator(config, adapter)
+    generator = load_generator(config, adapter, merge=False)
     requests = [Request(e.question, with_samples(e.schema, e.source, shown)) for e in examples]
     answers = [answer.sql for answer in generator.generate(requests)]
     with Scorer() as scorer:

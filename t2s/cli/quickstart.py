@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from t2s.cli.console import meter, next_steps, out, say, table
-from t2s.cli.verbs import overall_scores, show_evaluation, show_rung
+from t2s.cli.verbs import overall_scores, show_evaluation
 from t2s.config import Config, load
 from t2s.data.core import Example, TableRef
 from t2s.errors import SetupError
@@ -77,12 +77,13 @@ def _default_config() -> Path:
 
 
 def _search(config: Config, clock: Clock) -> Config:
+    from t2s.cli.search import show_search, trial_board
     from t2s.search.run import search
 
     clock.stage("search", "search: rank, alpha and learning rate (Ray Tune, Optuna, ASHA)")
-    result = search(config, say=say, on_result=show_rung)
-    best = result.best
-    say(f"best of {len(result.trials)}: trial {best.id}, eval loss {best.loss:.4f}, {best.setting}")
+    with trial_board(config) as board:
+        result = search(config, None, say, board.update)
+    show_search(result)
     return result.config
 
 

@@ -1,15 +1,13 @@
-"""The bodies of ``t2s train``, ``search`` and ``evaluate``: run the thing, show it, say what to type next."""
+"""The bodies of ``t2s train`` and ``evaluate``: run the thing, show it, say what to type next."""
 
 from __future__ import annotations
 
-import re
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from t2s.cli.console import meter, next_steps, out, say, table
+from t2s.cli.console import meter, next_steps, out, same_settings, say, short, table
 from t2s.config import Config
 from t2s.errors import ConfigError, suggest
 from t2s.runtime import pin_paths, ray_session, uses_gpu
@@ -49,35 +47,12 @@ def _train(config: Config, name: str | None, plan: Any = None) -> None:
     out.print(str(result.adapter))
     losses = "  ".join(f"{k} {v:.4f}" for k, v in result.metrics.items() if k.endswith("loss"))
     say(f"{losses}  in {result.metrics.get('wall_s', 0):.0f} s ({result.metrics.get('cpu_s', 0):.0f} CPU s a worker)")
-    own = f"-c {shlex.quote(_short(result.run_dir / 'config.yaml'))}"
-    same = _same_settings() or (own if plan is not None else "")
+    own = f"-c {shlex.quote(short(result.run_dir / 'config.yaml'))}"
+    same = same_settings() or (own if plan is not None else "")
     next_steps(
-        f"t2s evaluate --adapter-path {_short(result.adapter)} {same}",
-        f"t2s infer --adapter-path {_short(result.adapter)} --interactive {same}",
+        f"t2s evaluate --adapter-path {short(result.adapter)} {same}",
+        f"t2s infer --adapter-path {short(result.adapter)} --interactive {same}",
         f"t2s ui {same}",
-    )
-
-
-def search_verb(config: Config, name: str | None) -> None:
-    """Search for a better setting."""
-    from t2s.model.base import find_base
-    from t2s.search.run import search
-
-    config = pin_paths(config)
-    find_base(config.model)  # before a local Ray takes its seconds to start
-    with ray_session(config):
-        result = search(config, name, say, show_rung)
-    rows = [_trial_row(trial, trial.id == result.best.id) for trial in result.trials]
-    table("trials", ("trial", "r", "alpha", "learning rate", "rungs", "eval loss", "state"), rows)
-    best = result.search_dir / "best.yaml"
-    next_steps(f"t2s train {_same_settings()} -c {_short(best)}", f"t2s ui {_same_settings()}")
-
-
-def show_rung(trial_id: str, setting: dict[str, float], metrics: dict[str, Any]) -> None:
-    """One line for each rung that a trial reached."""
-    say(
-        f"  trial {trial_id}  r {setting['r']:g}  alpha {setting['r'] * setting['alpha_over_r']:g}  "
-        f"lr {setting['learning_rate']:.2e}  rung {metrics['training_iteration']}  eval loss {metrics['eval_loss']:.4f}"
     )
 
 
@@ -111,9 +86,9 @@ def evaluate_verb(
     show_evaluation(found)
     out.print(str(run_dir / "report.html"), markup=False)
     next_steps(
-        f"xdg-open {_short(run_dir / 'report.html')}    # tables, intervals, the wrong answers",
-        *([f"t2s compare {_short(run_dir)}:tuned {_short(run_dir)}:base"] if len(adapters) == 2 else []),
-        f"t2s serve {_same_settings()}",
+        f"xdg-open {short(run_dir / 'report.html')}    # tables, intervals, the wrong answers",
+        *([f"t2s compare {short(run_dir)}:tuned {short(run_dir)}:base"] if len(adapters) == 2 else []),
+        f"t2s serve {same_settings()}",
     )
 
 
@@ -165,32 +140,3 @@ def show_evaluation(found: Any) -> None:
     faults = {name: n for name, n in found.results["gold_faults"]["counts"].items() if n}
     if faults:
         say("faults of the golds: " + ", ".join(f"{name.replace('_', ' ')} {n}" for name, n in faults.items()))
-
-
-def _trial_row(trial: Any, best: bool) -> list[str]:
-    setting = trial.setting
-    return [
-        trial.id + (" *" if best else ""),
-        f"{setting.get('r', 0):g}",
-        f"{setting.get('r', 0) * setting.get('alpha_over_r', 0):g}",
-        f"{setting.get('learning_rate', 0):.2e}",
-        str(trial.rungs),
-        "–" if trial.loss is None else f"{trial.loss:.4f}",
-        trial.state + (f": {trial.error}" if trial.error else ""),
-    ]
-
-
-def _same_settings() -> str:
-    """The ``-c`` files and overrides of this command, for the next one."""
-    words, kept = sys.argv[1:], []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word in ("-c", "--config"):
-            kept += ["-c", following]
-        elif re.match(r"[a-z_]+(\.\w+)*=", word):
-            kept.append(word)
-    return shlex.join(kept)
-
-
-def _short(path: Path) -> str:
-    """The path relative to the current directory if it is below it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

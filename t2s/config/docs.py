@@ -56,17 +56,22 @@ def _rows(model: Any, at: str) -> Iterator[str]:
             yield f"| `{path}` | section | | {_cell(field.description or field.annotation.__doc__ or '')} |"
             yield from _rows_of_default(field, path)
         elif not _is_section(field.annotation):
-            yield _row(path, field, field.get_default(call_default_factory=True))
+            yield _row(path, field, None if field.is_required() else field.get_default(call_default_factory=True))
 
 
 def _rows_of_default(field: FieldInfo, path: str) -> Iterator[str]:
     """An inner section's keys have the defaults that the outer one gives them."""
-    inner: Any = field.annotation
+    inner: Any = _without_none(field.annotation)
     default = field.get_default(call_default_factory=True)
     for name, own in inner.model_fields.items():
         if _is_section(own.annotation):
-            yield f"| `{path}.{name}` | section | | {_cell(own.description or '')} |"
-            yield from _rows_of_default(own, f"{path}.{name}")
+            about = _cell(own.description or "")
+            if getattr(default, name) is None:
+                yield f"| `{path}.{name}` | section or none | none | {about} |"
+                yield from _rows(_without_none(own.annotation), f"{path}.{name}")
+            else:
+                yield f"| `{path}.{name}` | section | | {about} |"
+                yield from _rows_of_default(own, f"{path}.{name}")
         else:
             yield _row(f"{path}.{name}", own, getattr(default, name))
 
@@ -95,6 +100,8 @@ def _type(annotation: Any, metadata: list[Any]) -> str:
         return " or ".join(f"`{each}`" for each in arguments)
     if origin is list:
         return f"list of {_type(arguments[0], [])}"
+    if _is_section(annotation):
+        return f"sections of {', '.join(f'`{name}`' for name in annotation.model_fields)}"
     if origin is dict:
         return "names to values" if arguments[1] is Any else f"names to {_type(arguments[1], [])}"
     names = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path", type(None): "none"}
@@ -117,4 +124,10 @@ def _cell(text: str) -> str:
 
 
 def _is_section(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return isinstance(_without_none(annotation), type) and issubclass(_without_none(annotation), BaseModel)
+
+
+def _without_none(annotation: Any) -> Any:
+    """``X`` of ``X | None``; everything else as it is."""
+    inner = get_args(annotation) if isinstance(annotation, types.UnionType) else ()
+    return inner[0] if len(inner) == 2 and inner[1] is type(None) else annotation

@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -109,8 +110,10 @@ def _merge(
 
 
 def _section(model: type[BaseModel] | None, key: str) -> type[BaseModel] | None:
-    """The class of a key that is a section, else None."""
+    """The class of a key that is a section, also of one that may be None; else None."""
     annotation = model.model_fields[key].annotation if model else None
+    if get_origin(annotation) is UnionType and len(get_args(annotation)) == 2 and get_args(annotation)[1] is type(None):
+        annotation = get_args(annotation)[0]
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
@@ -122,6 +125,8 @@ def _unknown(model: type[BaseModel], layer: Layer, values: Mapping[str, Any], at
             yield f"{layer.place(path)}: unknown key {_quoted(path)}{_nearest(model, key)}"
             continue
         section = _section(model, key)
+        if value is None and section is not model.model_fields[key].annotation:
+            continue  # a section that may be None, or no section
         if section and not isinstance(value, dict):
             known = ", ".join(section.model_fields)
             yield f"{layer.place(path)}: {path} is a section of keys, found {shown(value)}; known there: {known}"

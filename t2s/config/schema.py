@@ -16,6 +16,8 @@ Name = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]
 MAX_RANK = 1024
 Precision = Literal["auto", "bf16", "fp16", "fp32"]
+Init = Literal["default", "gaussian", "orthogonal", "pissa", "olora"]
+Schedule = Literal["cosine", "linear", "constant", "constant_with_warmup"]
 
 
 def _least_first(workers: list[int]) -> list[int]:
@@ -81,7 +83,7 @@ class LoraConfig(Section):
     use_dora: bool = False
     """Learn the magnitude of each weight's columns apart from the direction (DoRA, Liu et al. 2024, arXiv:2402.09353);
     about a third slower."""
-    init: Literal["default", "gaussian", "orthogonal", "pissa", "olora"] = "default"
+    init: Init = "default"
     """How the adapter begins. ``pissa`` (arXiv:2404.02948), ``olora`` (arXiv:2406.01775) and ``orthogonal`` need
     ``quantization.load_in_4bit: false``; the first two change the base while training, and are saved as a plain
     adapter of twice the rank that fits the unchanged base."""
@@ -100,7 +102,7 @@ class TrainingConfig(Section):
     """Forward passes an optimizer step; global batch = batch_size × this × num_workers."""
     learning_rate: float = Field(default=2e-4, gt=0, le=1)
     """Peak learning rate."""
-    lr_scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    lr_scheduler: Schedule = "cosine"
     """How the learning rate falls after its warm-up."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     """The share of all steps over which the learning rate rises to its peak."""
@@ -188,8 +190,22 @@ class InferenceConfig(Section):
     """Questions generated together, sorted by length."""
     max_new_tokens: int = Field(default=96, ge=1, le=4096)
     """Longest answer in tokens."""
-    grammar: Literal["none", "wikisql"] = "none"
-    """``wikisql`` allows only tokens that continue a WikiSQL query over the question's own table."""
+    grammar: Literal["none", "wikisql", "select"] = "none"
+    """``wikisql`` allows only tokens that continue a WikiSQL query over the question's own table, ``select`` those of a
+    read-only SELECT over all tables of the schema (joins, grouping, ordering, subqueries)."""
+    values: Literal["free", "span"] = "free"
+    """With a grammar: values are any text, or only spans of the question (as all of WikiSQL's are, up to the case of
+    letters) and its numbers."""
+    execution_guided: Count = 1
+    """Candidates for each question; above 1 they run in the sandbox, those that fail are dropped, and the result that
+    most agree on is the answer (Wang et al. 2018, arXiv:1807.03100). A regime of its own in every score."""
+    candidates: Literal["beam", "sample"] = "beam"
+    """How candidates are drawn."""
+    drop_empty: bool = False
+    """Whether a candidate with an empty result is dropped too."""
+    weights: Literal["full", "half", "int8"] = "full"
+    """For a CPU: ``half`` holds the linear layers packed in 16 bits and multiplies in fp32, which is faster and changes
+    hardly an answer; ``int8`` holds them in 8 bits, which is faster still and changes some."""
 
 
 class PromptConfig(Section):
@@ -242,56 +258,176 @@ class Range(Section):
         return self
 
 
-class SpaceConfig(Section):
-    """What the search varies."""
+Layers = Annotated[list[Name], Field(min_length=1)]
 
-    r: list[int] = Field(default=[8, 16, 32], min_length=1)
+
+class SettingConfig(Section):
+    """One point of a search's space; what is None is as configured."""
+
+    r: int | None = Field(default=None, ge=1, le=MAX_RANK)
+    """As ``lora.r``."""
+    alpha_over_r: float | None = Field(default=None, gt=0)
+    """``lora.alpha`` divided by ``lora.r``."""
+    learning_rate: float | None = Field(default=None, gt=0, le=1)
+    """As ``training.learning_rate``."""
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """As ``lora.dropout``."""
+    target_modules: Layers | Literal["all-linear"] | None = None
+    """As ``lora.target_modules``."""
+    warmup_ratio: float | None = Field(default=None, ge=0, lt=1)
+    """As ``training.warmup_ratio``."""
+    weight_decay: float | None = Field(default=None, ge=0)
+    """As ``training.weight_decay``."""
+    global_batch: Count | None = None
+    """Examples an optimizer step."""
+    init: Init | None = None
+    """As ``lora.init``."""
+    lr_scheduler: Schedule | None = None
+    """As ``training.lr_scheduler``."""
+
+
+class SpaceConfig(Section):
+    """What the search varies; what is None stays as configured."""
+
+    r: list[int] | None = Field(default=[8, 16, 32], min_length=1)
     """Ranks to choose from."""
-    alpha_over_r: list[float] = Field(default=[1.0, 2.0, 4.0], min_length=1)
+    alpha_over_r: list[float] | None = Field(default=[1.0, 2.0, 4.0], min_length=1)
     """LoRA's scale alpha / r to choose from; alpha follows."""
-    learning_rate: Range = Range(low=1e-4, high=4e-3, log=True)
+    learning_rate: Range | None = Range(low=1e-4, high=4e-3, log=True)
     """Peak learning rates."""
+    dropout: Range | None = None
+    """Of the adapter's input."""
+    target_modules: list[Layers | Literal["all-linear"]] | None = Field(default=None, min_length=1)
+    """Sets of layers to choose from."""
+    warmup_ratio: Range | None = None
+    """Shares of the steps over which the learning rate rises."""
+    weight_decay: Range | None = None
+    """AdamW's."""
+    global_batch: list[Count] | None = Field(default=None, min_length=1)
+    """Examples an optimizer step to choose from; a rung stays the same number of examples."""
+    init: list[Init] | None = Field(default=None, min_length=1)
+    """How the adapter begins."""
+    lr_scheduler: list[Schedule] | None = Field(default=None, min_length=1)
+    """How the learning rate falls."""
+    function: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+    """``package.module:function`` that draws a setting from an Optuna trial (define-by-run) and returns it by the names
+    above; it replaces them."""
 
     @model_validator(mode="after")
     def _usable(self) -> SpaceConfig:
         """What is proposed must be a valid ``lora`` and ``training`` section."""
-        if min(self.r) < 1 or min(self.alpha_over_r) <= 0:
+        if min(self.r or [1]) < 1 or min(self.alpha_over_r or [1]) <= 0:
             raise ValueError("r and alpha_over_r take positive numbers only")
-        if max(self.r) > MAX_RANK:
-            raise ValueError(f"r={max(self.r)} is above {MAX_RANK}, the largest lora.r")
-        if len(set(self.r)) < len(self.r) or len(set(self.alpha_over_r)) < len(self.alpha_over_r):
-            raise ValueError("r and alpha_over_r take each choice once")
-        if not 0 < self.learning_rate.low < self.learning_rate.high <= 1:
-            found = f"[{self.learning_rate.low}, {self.learning_rate.high}]"
+        if max(self.r or [1]) > MAX_RANK:
+            raise ValueError(f"r={max(self.r or [1])} is above {MAX_RANK}, the largest lora.r")
+        for name in ("r", "alpha_over_r", "target_modules", "global_batch", "init", "lr_scheduler"):
+            # Layers in another order are the same choice.
+            choices = [frozenset(one) if isinstance(one, list) else one for one in getattr(self, name) or []]
+            if twice := [str(one) for at, one in enumerate(getattr(self, name) or []) if choices[at] in choices[:at]]:
+                raise ValueError(f"{name} takes each choice once, and {twice[0]} stands twice")
+        return self._within_bounds()
+
+    def _within_bounds(self) -> SpaceConfig:
+        rate = self.learning_rate
+        if rate is not None and not 0 < rate.low < rate.high <= 1:
+            found = f"[{rate.low}, {rate.high}]"
             raise ValueError(f"learning_rate lies above 0 and up to 1, as training.learning_rate does, not in {found}")
+        for name, key in (("dropout", "lora.dropout"), ("warmup_ratio", "training.warmup_ratio")):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share.low < share.high < 1:
+                raise ValueError(f"{name} lies in 0 to below 1, as {key} does, not in [{share.low}, {share.high}]")
+        if self.weight_decay is not None and self.weight_decay.low < 0:
+            raise ValueError(f"weight_decay starts at 0 or above, not at {self.weight_decay.low}")
         return self
 
 
 class SearchConfig(Section):
-    """Ray Tune with Optuna: each trial is a short Ray Train run, ranked by validation loss."""
+    """Ray Tune with Optuna: each trial is a short training, and by default a slot beside others on one base."""
 
+    mode: Literal["slots", "workers"] = "slots"
+    """``slots``: many adapters train side by side on a base that is loaded once. ``workers``: each trial is a training
+    of its own, with ``search.num_workers`` workers, for bases that need several GPUs and for DoRA, PiSSA and OLoRA."""
+    slots: Count | None = None
+    """Adapters that share one base in ``slots`` mode; None is as many as memory carries, at most 8."""
+    hosts: Count | None = None
+    """Processes that each hold a base and its slots; None is one a GPU, or one for each ``ray.worker_cpus`` CPUs that
+    the memory carries."""
     num_trials: Count = 8
     """Settings to try; the first is the configured one, so a search never ends worse than none."""
     space: SpaceConfig = SpaceConfig()
     """What is varied."""
-    scheduler: Literal["asha", "none"] = "asha"
-    """``asha`` stops the worse trials at each rung (Li et al. 2018, arXiv:1810.05934)."""
+    known: list[SettingConfig] = []
+    """Known good settings, tried right after the configured one, for example ``[{r: 32, learning_rate: 1e-3}]``; what a
+    setting leaves out is as configured."""
+    scheduler: Literal["asha", "hyperband", "median", "none"] = "asha"
+    """``asha`` stops the worse trials at each rung (Li et al. 2018, arXiv:1810.05934), ``hyperband`` does so with
+    several brackets, ``median`` stops what is worse than the median of the others, ``none`` stops nothing."""
     rungs: Count = 3
-    """How often a trial measures its validation loss, evenly over its steps."""
+    """How often a trial is measured, evenly over its examples."""
     reduction_factor: int = Field(default=2, ge=2, le=1000)
-    """ASHA keeps one in this many at each rung."""
-    sampler: Literal["tpe", "random"] = "tpe"
-    """Optuna's sampler."""
+    """ASHA and Hyperband keep one in this many at each rung."""
+    sampler: Name = "tpe"
+    """Optuna's sampler: ``tpe``, ``random``, or the name of one in ``optuna.samplers``, for example ``GPSampler``."""
+    sampler_options: dict[str, Any] = {}
+    """Keywords for the sampler's constructor."""
     max_train_samples: Count = 512
     """Training examples a trial may use."""
     max_val_samples: Count = 64
-    """Validation examples that rank the trials."""
+    """Validation examples whose loss ranks the trials."""
+    ex_rungs: int = Field(default=1, ge=0, le=1000)
+    """The last so many rungs rank the trials by execution accuracy, the others by validation loss; 0 is by loss alone,
+    as for data without rows to execute on."""
+    ex_samples: Count = 64
+    """Questions of the validation split asked for execution accuracy: a fixed slice with the share of each category
+    that the split has."""
+    finalists: Count = 2
+    """The best so many of the trials that reached the last rung are compared once more, on
+    ``search.final_samples`` questions."""
+    final_samples: Count | None = None
+    """Validation questions that finalists are asked; None is all of the validation split."""
+    finalist_seeds: Count = 1
+    """Trainings of each finalist, with different seeds; their mean decides. 1 is the trial's own, more need slots."""
+    objectives: Annotated[list[Literal["quality", "adapter_size", "latency"]], Field(min_length=1)] = ["quality"]
+    """What Optuna optimises; with more than ``quality`` the search ends in a Pareto table, and the best by quality is
+    still the one that is kept."""
     num_workers: Count = 1
-    """Workers of each trial; 1 trains in the trial's own process, more are a Ray Train run. The global batch stays."""
+    """Workers of each trial in ``workers`` mode; 1 trains in the trial's own process, more are a Ray Train run. The
+    global batch stays."""
     max_concurrent_trials: Count | None = None
-    """Trials at a time; None is as many as the cluster's CPUs or GPUs carry."""
+    """Trials at a time; None is as many as there are slots, or as the cluster's CPUs or GPUs carry."""
     time_budget_s: float | None = Field(default=None, gt=0)
     """No new trial starts, and running ones end, after this many seconds."""
+    max_examples: Count | None = None
+    """Likewise after so many examples, trained over all trials."""
+
+    @model_validator(mode="after")
+    def _possible(self) -> SearchConfig:
+        """Pairs of keys; a message names both."""
+        if self.ex_rungs > self.rungs:
+            raise ValueError(f"search.ex_rungs={self.ex_rungs} is more than search.rungs={self.rungs}: lower it")
+        if len(set(self.objectives)) < len(self.objectives) or "quality" not in self.objectives:
+            raise ValueError(f"search.objectives holds quality, and each once, not {', '.join(self.objectives)}")
+        if "latency" in self.objectives and self.ex_rungs == 0:
+            raise ValueError("search.objectives: latency is measured where questions are asked: set search.ex_rungs=1")
+        if self.mode == "workers" and len(self.objectives) > 1:
+            raise ValueError("search.objectives: with search.mode=workers trials report quality alone; drop the rest")
+        for key in ("slots", "hosts"):
+            if self.mode == "workers" and getattr(self, key) is not None:
+                raise ValueError(f"search.{key} has no meaning with search.mode=workers: remove it, or set mode=slots")
+        if self.mode == "workers" and self.finalist_seeds > 1:
+            raise ValueError(f"search.finalist_seeds={self.finalist_seeds} needs search.mode=slots: set it to 1")
+        if self.mode == "slots" and self.num_workers > 1:
+            raise ValueError(
+                f"search.num_workers={self.num_workers} needs search.mode=workers: in a slot a trial trains alone"
+            )
+        return self._known_are_varied()
+
+    def _known_are_varied(self) -> SearchConfig:
+        for at, known in enumerate(self.known):
+            for name in known.model_dump(exclude_none=True):
+                if self.space.function is None and getattr(self.space, name) is None:
+                    raise ValueError(f"search.known[{at}] sets {name}, which search.space.{name} does not vary: add it")
+        return self
 
 
 class ServeConfig(Section):
@@ -383,6 +519,7 @@ class Config(Section):
             )
         if self.lora.init == "orthogonal" and self.lora.r % 2:
             raise ValueError(f"lora.init=orthogonal needs an even rank, and lora.r is {self.lora.r}")
+        self._logs_start_above_zero()
         passes = training.gradient_accumulation_steps * training.max_workers
         if passes % search.num_workers:
             raise ValueError(
@@ -394,3 +531,15 @@ class Config(Section):
                 f"ray.worker_cpus={ray.worker_cpus:g} is more than ray.num_cpus={ray.num_cpus}: no worker could start"
             )
         return self
+
+    def _logs_start_above_zero(self) -> None:
+        """The configured setting is always in the space, and a logarithmic range has no place for zero."""
+        own = {"dropout": "lora.dropout", "warmup_ratio": "training.warmup_ratio"}
+        for name, key in (own | {"weight_decay": "training.weight_decay"}).items():
+            space, section = getattr(self.search.space, name), getattr(self, key.partition(".")[0])
+            if space is None or not space.log or self.search.space.function is not None:
+                continue
+            if getattr(section, name) == 0:
+                raise ValueError(f"search.space.{name} is logarithmic and {key} is 0, its first value: set log=false")
+            if any(getattr(known, name) == 0 for known in self.search.known):
+                raise ValueError(f"search.space.{name} is logarithmic and search.known holds 0 for it: set log=false")

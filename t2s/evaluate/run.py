@@ -20,6 +20,7 @@ from t2s.evaluate.results import results_of
 from t2s.evaluate.score import Scorer
 from t2s.evaluate.table import SIDES, to_markdown
 from t2s.generate.core import Generation, Request
+from t2s.generate.regime import describe_decoding
 from t2s.prompt import regime
 
 PREDICTIONS, RESULTS, REPORT, PAGE = "predictions.jsonl", "evaluation.json", "report.md", "report.html"
@@ -67,7 +68,7 @@ def evaluate(
     ``answer`` asks the models; the usual one needs a connected Ray. Nothing is written; see :func:`write_evaluation`.
     """
     shown = config.prompt.sample_values
-    requests = [Request(e.question, with_samples(e.schema, e.source, shown)) for e in examples]
+    requests = [Request(e.question, with_samples(e.schema, e.source, shown), e.source) for e in examples]
     started = time.perf_counter()
     answers = answer(config, adapters, requests, on_progress)
     answered_s = time.perf_counter() - started
@@ -81,7 +82,7 @@ def evaluate(
         "base": config.model.name,
         "adapter": {side: str(path) if path else None for side, path in adapters.items()},
         "prompt_regime": regime(config.prompt),
-        "decoding": {"greedy": True, "grammar": config.inference.grammar},
+        "decoding": describe_decoding(config.inference),
         **counted,
         "seconds": {"answering": answered_s, "scoring": time.perf_counter() - started - answered_s},
     }
@@ -95,14 +96,15 @@ def write_evaluation(evaluation: Evaluation, run_dir: Path) -> None:
     data = evaluation.results["data"]
     title = f"# {data['n']} questions of {data['pipeline']} {data['split']} ({data['fingerprint']})"
     wording = evaluation.results["prompt_regime"]
-    about = f"Base {evaluation.results['base']}, prompt {wording}, greedy, 95% Wilson intervals in parentheses."
+    decoding = evaluation.results["decoding"]["name"]
+    about = f"Base {evaluation.results['base']}, prompt {wording}, {decoding}, 95% Wilson intervals in parentheses."
     (run_dir / REPORT).write_text(f"{title}\n\n{about}\n\n{to_markdown(evaluation.rows)}\n", "utf-8")
     facts = {
         "base": evaluation.results["base"],
         **{f"adapter ({s})": path for s, path in evaluation.results["adapter"].items() if path},
         "data": f"{data['pipeline']} {data['split']}, {data['n']} questions, fingerprint {data['fingerprint']}",
         "prompt regime": str(wording),
-        "decoding": f"greedy, grammar {evaluation.results['decoding']['grammar']}",
+        "decoding": evaluation.results["decoding"]["name"],
     }
     sides = [side for side in SIDES if side in evaluation.results["adapter"]]
     write_report(run_dir / PAGE, title.lstrip("# "), facts, evaluation.results, evaluation.lines, sides)

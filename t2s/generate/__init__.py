@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["Generation", "Request", "load_generator"]
 
 
-def load_generator(config: Config, adapter: Path | None) -> Generator:
-    """Load the base (and the adapter in the directory ``adapter``) and return a ready :class:`Generator`."""
+def load_generator(config: Config, adapter: Path | None, merge: bool = True) -> Generator:
+    """Load the base (and the adapter in the directory ``adapter``) and return a ready :class:`Generator`.
+
+    On a CPU, where the base's weights are written out anyway, the adapter is merged into them: same numbers, fewer
+    products; ``merge=False`` keeps it apart.
+    """
     from t2s.generate.engine import Generator
+    from t2s.generate.weights import pack
     from t2s.model.adapter import check_fits, load_adapter, read_manifest
     from t2s.model.base import find_base
     from t2s.model.load import load_base
@@ -26,4 +31,6 @@ def load_generator(config: Config, adapter: Path | None) -> Generator:
     model, tokenizer, files = load_base(config, for_training=False)
     if adapter is not None:
         model = load_adapter(model, adapter, files, config.prompt)
-    return Generator(model, tokenizer, config.inference, config.prompt)
+        if merge and model.device.type == "cpu":
+            model = model.merge_and_unload()
+    return Generator(pack(model, config.inference.weights), tokenizer, config.inference, config.prompt)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from t2s.data.core import TableRef
 from t2s.sql.core import Schema
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A question and the schema that it is asked of, with sample values where the prompt shows some."""
+    """A question and the schema that it is asked of, with sample values where the prompt shows some.
+
+    ``source`` is where the rows are, as in :class:`t2s.data.core.Example`; only execution-guided decoding reads it.
+    """
 
     question: str
     schema: Schema
+    source: TableRef | Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

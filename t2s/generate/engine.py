@@ -1,37 +1,52 @@
-"""Greedy generation in batches sorted by length, with Hugging Face ``generate``.
+"""Questions in, SQL out, in batches of like length.
 
-The answer to a question does not depend on its neighbours in the batch: prompts are padded on the left and masked.
-Generation of a row ends at the end-of-sequence token, at ``;`` or at a blank line, whichever comes first: a base
-model that was never tuned does not stop by itself.
+The answer to a question does not depend on its neighbours in the batch (but for ties in the last bits of floating
+point). Writing a row ends at the end-of-sequence token, at ``;`` or at a blank line, whichever comes first: a base
+model that was never tuned does not stop by itself. A model that does not attend through transformers' standard cache
+is left to its own ``generate``, which is slower and knows no grammar-forced tokens.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
-from transformers import StoppingCriteria, StoppingCriteriaList
-
 from t2s.config import InferenceConfig, PromptConfig
+from t2s.generate.batch import is_supported, longest
+from t2s.generate.candidates import beam, sample
+from t2s.generate.constrained import constraint_for
 from t2s.generate.core import Generation, Request
+from t2s.generate.decode import Decoder
+from t2s.generate.drafts import Drafts
+from t2s.generate.ends import Ends
+from t2s.generate.guided import Judge
+from t2s.generate.prefixes import Prefixes
+from t2s.generate.writer import Writer
 from t2s.prompt import build_prompt
 from t2s.sql.extract import extract_sql
 
-_STOPS = (";", "\n")
-_CLOSING = ("", "'", '"', "`", "]")
-"""What may close an open quote, after nothing."""
+log = logging.getLogger("t2s.generate")
 
 
 class Generator:
-    """A loaded model that answers :class:`Request` batches. Not thread-safe: one caller at a time."""
+    """A loaded model that answers :class:`Request` batches. Not thread-safe: one caller at a time.
+
+    It remembers schemas and answers of earlier calls, which makes later ones faster and changes no answer. After the
+    weights have changed, call :meth:`forget`.
+    """
 
     def __init__(self, model: Any, tokenizer: Any, config: InferenceConfig, prompt: PromptConfig) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
         self.prompt = prompt
-        self._stop_ids = _token_ids_with(tokenizer, _STOPS)
+        self.ends = Ends(tokenizer)
+        self.decoder = Decoder(model, Prefixes(), Drafts())
+        self.judge = Judge(config.drop_empty)
+        self._own_loop = is_supported(model)
+        if not self._own_loop:
+            log.warning("%s has no standard cache: it answers greedily with its own generate", type(model).__name__)
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Answer every request, in the order given."""
@@ -42,90 +57,82 @@ class Generator:
         """Yield ``(position in requests, answer)`` pairs, a batch at a time, the shortest prompts first."""
         if not requests:
             return
-        encoded = self.tokenizer(self.prompts(requests))["input_ids"]
-        by_length = sorted(range(len(requests)), key=lambda position: len(encoded[position]))
-        for start in range(0, len(by_length), self.config.batch_size):
-            batch = by_length[start : start + self.config.batch_size]
-            answers = self._run([encoded[i] for i in batch], [requests[i].schema for i in batch])
+        texts = self.prompts(requests)
+        encoded = self.tokenizer(texts)["input_ids"]
+        shared = self._schema_parts(texts, encoded)
+        order = sorted(range(len(requests)), key=lambda i: (len(shared[i]), shared[i], len(encoded[i])))
+        for start in range(0, len(order), self.config.batch_size):
+            batch = order[start : start + self.config.batch_size]
+            answers = self._answer(
+                [requests[i] for i in batch], [encoded[i] for i in batch], [shared[i] for i in batch]
+            )
             yield list(zip(batch, answers, strict=True))
 
     def prompts(self, requests: Sequence[Request]) -> list[str]:
         """What the model is given to continue."""
         return [build_prompt(request.question, request.schema, self.prompt) for request in requests]
 
-    @torch.inference_mode()
-    def _run(self, token_ids: list[list[int]], schemas: list[Any]) -> list[Generation]:
-        input_ids, attention_mask = self._pad_left(token_ids)
-        output = self.model.generate(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            max_new_tokens=self.config.max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            repetition_penalty=None,
-            pad_token_id=self.tokenizer.pad_token_id,
-            eos_token_id=self.tokenizer.eos_token_id,
-            stopping_criteria=StoppingCriteriaList([_StopWhenComplete(self, input_ids.shape[1])]),
-            logits_processor=self._constraints(schemas, input_ids.shape[1]),
-        )
-        return [self._read(row) for row in output[:, input_ids.shape[1] :].tolist()]
+    def forget(self) -> None:
+        """Drop what is remembered of schemas: the weights have changed."""
+        self.decoder.prefixes.clear()
 
-    def _constraints(self, schemas: list[Any], prompt_length: int) -> list[Any]:
-        if self.config.grammar == "none":
-            return []
-        from t2s.generate.constrained import GrammarLogitsProcessor
+    def _schema_parts(self, texts: Sequence[str], encoded: Sequence[list[int]]) -> list[tuple[int, ...]]:
+        """The tokens of each prompt that any question of the same schema begins with; never all of them."""
+        heads = [text.rpartition("\nQUESTION:")[0] for text in texts]  # a question is one line
+        distinct = list(dict.fromkeys(heads))
+        tokens = dict(zip(distinct, self.tokenizer(distinct)["input_ids"], strict=True))
+        return [_common(tokens[head], prompt[:-1]) for head, prompt in zip(heads, encoded, strict=True)]
 
-        return [GrammarLogitsProcessor(self.tokenizer, [schema.table for schema in schemas], prompt_length)]
+    def _answer(
+        self, requests: Sequence[Request], encoded: Sequence[list[int]], shared: Sequence[tuple[int, ...]]
+    ) -> list[Generation]:
+        writers = [self.writer(*each) for each in zip(requests, encoded, shared, strict=True)]
+        window = longest(self.model) if self._own_loop else 0
+        if window is not None and max(map(len, encoded)) + self.config.max_new_tokens > window:
+            return self._fall_back(writers)
+        if self.config.execution_guided > 1:
+            return self._guided(requests, writers, shared)
+        self.decoder.write(writers, shared)
+        return [self.read(writer) for writer in writers]
 
-    def _pad_left(self, token_ids: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """``(input_ids, attention_mask)``, both of shape (batch, longest), on the model's device."""
-        width = max(len(ids) for ids in token_ids)
-        pad = self.tokenizer.pad_token_id
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in token_ids])
-        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in token_ids])
-        return ids.to(self.model.device), mask.to(self.model.device)
+    def _guided(
+        self, requests: Sequence[Request], writers: Sequence[Writer], shared: Sequence[tuple[int, ...]]
+    ) -> list[Generation]:
+        size = self.config.execution_guided
+        if self.config.candidates == "beam":
+            drawn = beam(self.decoder, writers, shared, size)
+        else:
+            drawn = sample(self.decoder, writers, size)
+        candidates = [[(self.read(writer), writer.score) for writer in group] for group in drawn]
+        return [self.judge.choose(*each) for each in zip(requests, candidates, strict=True)]
 
-    def _read(self, new_ids: list[int]) -> Generation:
-        """Cut a row where it ended; what ``generate`` appended while other rows went on is no answer."""
-        kept, finished = new_ids, False
-        for position, token in enumerate(new_ids):
-            is_eos = token == self.tokenizer.eos_token_id
-            if is_eos or (token in self._stop_ids and self._is_complete(new_ids[: position + 1])):
-                kept, finished = new_ids[: position + 1], True
-                break
-        text = self.tokenizer.decode(kept, skip_special_tokens=True)
-        return Generation(extract_sql(text), text, len(kept), finished)
+    def writer(self, request: Request, prompt: list[int], shared: tuple[int, ...]) -> Writer:
+        """An answer that is not begun."""
+        config = self.config
+        constraint = constraint_for(self.tokenizer, config.grammar, config.values, request.schema, request.question)
+        question = prompt[len(shared) :]
+        return Writer(prompt, question, config.max_new_tokens, self.ends, self._vocabulary(), constraint)
 
-    def _is_complete(self, new_ids: list[int]) -> bool:
-        """Whether the first statement has ended: more text would not change it.
+    def read(self, writer: Writer) -> Generation:
+        """What was written, as text and SQL."""
+        text = self.tokenizer.decode(writer.written, skip_special_tokens=True)
+        return Generation(extract_sql(text), text, len(writer.written), writer.finished)
 
-        Inside quotes it would: after ``'a;`` comes the rest of a value, which shows once the quote is closed.
-        """
-        text = self.tokenizer.decode(new_ids, skip_special_tokens=True)
-        sql = extract_sql(text)
-        return bool(text.strip()) and all(extract_sql(f"{text}{close} x") == sql for close in _CLOSING)
+    def _vocabulary(self) -> int:
+        return int(self.model.get_output_embeddings().out_features)
 
+    def _fall_back(self, writers: Sequence[Writer]) -> list[Generation]:
+        from t2s.generate.fallback import write
 
-class _StopWhenComplete(StoppingCriteria):
-    """Stops a row once its first statement has ended; looked at only when its newest token may end one."""
-
-    def __init__(self, generator: Generator, prompt_length: int) -> None:
-        self.generator = generator
-        self.prompt_length = prompt_length
-
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        candidates = [int(token) in self.generator._stop_ids for token in input_ids[:, -1]]
-        done = [
-            candidate and self.generator._is_complete(row[self.prompt_length :].tolist())
-            for candidate, row in zip(candidates, input_ids, strict=True)
-        ]
-        return torch.tensor(done, dtype=torch.bool, device=input_ids.device)
+        write(self.model, self.tokenizer, writers)
+        return [self.read(writer) for writer in writers]
 
 
-def _token_ids_with(tokenizer: Any, fragments: Sequence[str]) -> set[int]:
-    """Ids of the tokens whose text contains one of ``fragments``."""
-    texts = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
-    return {token for token, text in enumerate(texts) if any(fragment in text for fragment in fragments)}
+def _common(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:
+    """The longest common beginning."""
+    length = 0
+    for one, other in zip(first, second, strict=False):
+        if one != other:
+            break
+        length += 1
+    return tuple(first[:length])

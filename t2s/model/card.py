@@ -222,6 +222,8 @@ def _scores(evaluation: dict[str, Any]) -> dict[str, Any]:
 
 def _decoding(evaluation: dict[str, Any]) -> str:
     decoding = evaluation.get("decoding", {})
+    if "name" in decoding:
+        return str(decoding["name"])
     grammar = decoding.get("grammar", UNKNOWN)
     return f"{'greedy' if decoding.get('greedy') else 'decoding ' + UNKNOWN}, grammar {grammar}"
 

@@ -96,6 +96,12 @@ class Tracker:
         batch = [Metric(name, float(value), now, step) for name, value in metrics.items()]
         self._on_run(run_id, lambda client: client.log_batch(run_id, metrics=batch))
 
+    def metrics_of(self, run_id: str | None) -> dict[str, float]:
+        """The last value of each metric that MLflow has of a run; nothing if it is away."""
+        if run_id is None:
+            return {}
+        return self._attempt(lambda client: dict(client.get_run(run_id).data.metrics)) or {}
+
     def log_artifacts(self, run_id: str | None, directory: Path, path: str | None = None) -> None:
         """Upload the files of a directory under ``path``."""
         self._on_run(run_id, lambda client: client.log_artifacts(run_id, str(directory), path))

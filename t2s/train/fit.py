@@ -35,11 +35,13 @@ def build_ray_trainer(
     journal: Any = None,
     callbacks: Any = None,
     stop_board: str | None = None,
+    trial: dict[str, Any] | None = None,
 ) -> Any:
     """The ``TorchTrainer`` of one training, whose checkpoints and adapter go to ``storage``; Ray's own record of it is
     ``storage/name``.
 
-    ``stop_board`` makes it a trial of a search: it asks the actor of that name whether to stop, and writes nothing.
+    ``stop_board`` makes it a trial of a search: it asks the actor of that name whether to stop, and writes no
+    checkpoints; ``trial`` is what else the loop is told of one.
     """
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -59,6 +61,7 @@ def build_ray_trainer(
             "name": name,
             "run_dir": storage if stop_board is None else None,
             "stop_board": stop_board,
+            **(trial or {}),
         },
         scaling_config=ScalingConfig(
             num_workers=workers

@@ -89,7 +89,7 @@ class GuardedTrainer(SFTTrainer):
         guilty = [text for loss, text in found if not losses or not math.isfinite(loss)]
         return (
             f"step {self.state.global_step + 1}: {what}; stopped before the optimizer took it in. "
-            f"{_listed(guilty)}. If nothing is wrong with their text, lower training.learning_rate (now "
+            f"{listed(guilty)}. If nothing is wrong with their text, lower training.learning_rate (now "
             f"{self.args.learning_rate:g}) or training.max_grad_norm (now {self.args.max_grad_norm:g})"
         )
 
@@ -98,7 +98,7 @@ class GuardedTrainer(SFTTrainer):
         first = (str(error).strip().splitlines() or [""])[0]
         return (
             f"step {self.state.global_step + 1}: {type(error).__name__}: {first} "
-            f"({Path(place.filename).name}:{place.lineno}). {_listed(name_examples(inputs, self.processing_class))}"
+            f"({Path(place.filename).name}:{place.lineno}). {listed(name_examples(inputs, self.processing_class))}"
         )
 
 
@@ -136,7 +136,8 @@ def _finite(passes: list[tuple[dict[str, Any], torch.Tensor]]) -> bool:
     return all(math.isfinite(float(loss)) for _, loss in passes)
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """At most eight of ``names``, for a message."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     shown = "; ".join(repr(name) for name in names[:_SHOWN])
     return f"Examples: {shown}{more}" if names else "No examples"

@@ -36,8 +36,11 @@ class TrainResult:
     metrics: dict[str, float]
 
 
-def prepare_texts(config: Config) -> tuple[TrainingTexts, dict[str, Any]]:
-    """Data and tokenizer checks of a run: ``(texts, about)``, ``about`` being the manifest's account of the data."""
+def prepare_texts(config: Config, splits: Any = None) -> tuple[TrainingTexts, dict[str, Any]]:
+    """Data and tokenizer checks of a run: ``(texts, about)``, ``about`` being the manifest's account of the data.
+
+    ``splits`` are the pipeline's, for a caller that has them already.
+    """
     from t2s.data.pipelines import build_pipeline, fingerprint
     from t2s.model.base import find_base
     from t2s.model.load import load_tokenizer
@@ -49,7 +52,7 @@ def prepare_texts(config: Config) -> tuple[TrainingTexts, dict[str, Any]]:
     files = find_base(config.model)
     adapted_layers(build_skeleton(files), config.lora)  # refuses layers that the base does not have
     tokenizer = load_tokenizer(files)
-    train, val, _ = build_pipeline(config.data).prepare()
+    train, val, _ = splits or build_pipeline(config.data).prepare()
     texts = replace(build_texts(config, train, val, tokenizer), questions=choose_questions(config, val))
     check_encoded(tokenizer, [*texts.train, *texts.val])
     about = {

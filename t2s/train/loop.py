@@ -64,9 +64,11 @@ def train_here(loop_config: dict[str, Any], harness: Harness) -> dict[str, float
     - ``run_dir``: where checkpoints and the adapter go, on a disk that all workers see; None for a trial;
     - ``journal``: an actor as in :mod:`t2s.train.journal_actor`, or None;
     - ``name`` of the run;
-    - ``stop_board``: the name of an actor with ``is_asked(name)``, for a trial that may have to stop early, or None.
+    - ``stop_board``: the name of an actor with ``is_asked(name)``, for a trial that may have to stop early, or None;
+    - of a trial, if given: ``ask_from_step``, before which validations measure the loss only, and ``adapter_to``, where
+      its adapter goes once it has reached its last step.
 
-    A trial (no ``run_dir``) writes nothing and reports each validation; all workers pass a report equally often.
+    A trial (no ``run_dir``) writes no checkpoints and reports each validation; all workers pass a report equally often.
 
     Raises:
         T2SError: of the user's making; known to all workers.
@@ -86,6 +88,7 @@ def _train(loop_config: dict[str, Any], harness: Harness) -> dict[str, float]:
     journal = loop_config["journal"] if is_first else None
     _quiet(config)
 
+    about = loop_config["about"]
     with together(harness):
         model, tokenizer, base = load_base(config, for_training=True)
         transformers.set_seed(config.seed)
@@ -93,7 +96,7 @@ def _train(loop_config: dict[str, Any], harness: Harness) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory(prefix="t2s-train-") as scratch:
         trainer = build_trainer(config, model, tokenizer, texts, Path(scratch), harness.world_size)
-        trainer.validation = Validation(config, texts.questions, harness)
+        trainer.validation = Validation(config, texts.questions, harness, loop_config.get("ask_from_step", 0))
         stopper = _Stopper(loop_config["stop_board"], loop_config["name"], is_first)
         if loop_config["stop_board"]:
             trainer.add_callback(stopper)
@@ -116,12 +119,18 @@ def _train(loop_config: dict[str, Any], harness: Harness) -> dict[str, float]:
         losses = trainer.final_validation() | {"train_loss": _mean_loss(trainer.state.log_history)}
         metrics = reporter.summary(losses, trainer.state.global_step)
         if run_dir is None:
+            if adapter_to := loop_config.get("adapter_to"):
+                with together(harness):
+                    if is_first:
+                        adapted = trainer.accelerator.unwrap_model(trainer.model)
+                        about |= {"steps": trainer.state.global_step}
+                        _save(adapter_to, lambda place: save_adapter(adapted, place, base, config.prompt, about))
             harness.report(metrics)
             return metrics
         with together(harness):
             if is_first:
                 metrics |= trainer.keep_best()
-                about = loop_config["about"] | {"steps": int(metrics.get("best_step", trainer.state.global_step))}
+                about |= {"steps": int(metrics.get("best_step", trainer.state.global_step))}
                 adapted = trainer.accelerator.unwrap_model(trainer.model)
                 _save(run_dir / ADAPTER, lambda place: save_adapter(adapted, place, base, config.prompt, about))
         return metrics

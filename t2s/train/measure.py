@@ -46,29 +46,41 @@ class Validation:
     config: Config
     questions: Sequence[Example] = ()
     harness: Harness = field(default_factory=Alone)
+    ask_from_step: int = 0
+    """Earlier validations measure the loss only."""
 
 
 def measure_execution(
     model: Any, tokenizer: Any, config: Config, questions: Sequence[Example], harness: Harness | None = None
 ) -> Accuracy:
-    """Ask ``model`` all ``questions`` greedily, a share in each worker, and score them; the same counts everywhere.
+    """Ask ``model`` all ``questions`` as :func:`ask_questions` does, and count; the same counts everywhere."""
+    return Accuracy.of(ask_questions(model, tokenizer, config, questions, harness))
 
-    ``model`` is left in the mode that it was in. Its answers draw no random numbers.
+
+def ask_questions(
+    model: Any, tokenizer: Any, config: Config, questions: Sequence[Example], harness: Harness | None = None
+) -> list[bool | None]:
+    """Ask ``model`` all ``questions`` greedily, a share in each worker: whether each answer is right, everywhere.
+
+    None is a question whose gold query cannot be executed. ``model`` is left in the mode that it was in. Its answers
+    draw no random numbers.
 
     Raises:
         Agreed: the databases cannot be read by some worker, or no gold query can be executed; all workers raise.
     """
     harness = harness or Alone()
     mine = questions[harness.rank :: harness.world_size]
-    verdicts: list[bool | None] = []
+    found: list[bool | None] = []
     with together(harness):
-        verdicts = _verdicts(model, tokenizer, config, mine, available_memory() // harness.world_size)
-    found = Accuracy.of(verdict for worker in harness.gather(verdicts) for verdict in worker)
-    if found.n == 0:
+        found = _verdicts(model, tokenizer, config, mine, available_memory() // harness.world_size)
+    verdicts: list[bool | None] = [None] * len(questions)
+    for rank, share in enumerate(harness.gather(found)):
+        verdicts[rank :: harness.world_size] = share
+    if all(verdict is None for verdict in verdicts):
         raise Agreed(
             DataError(f"none of the {len(questions)} validation questions has a gold query that can be executed")
         )
-    return found
+    return verdicts
 
 
 def _verdicts(
@@ -79,7 +91,7 @@ def _verdicts(
     try:
         with decoded(model, memory):
             generator = Generator(model, tokenizer, config.inference, config.prompt)
-            answers = generator.generate([Request(e.question, e.schema) for e in questions])
+            answers = generator.generate([Request(e.question, e.schema, e.source) for e in questions])
     finally:
         model.train(was_training)
     with Scorer() as scorer:
@@ -104,7 +116,8 @@ class ValidatingTrainer(SurvivingTrainer):
         """What ``evaluate`` reports and logs."""
         model, examples = self.accelerator.unwrap_model(self.model), dataloader.dataset
         metrics = {f"{metric_key_prefix}_loss": self._exact_loss(model, examples)}
-        if self.validation is not None and self.validation.questions:
+        asks = self.validation is not None and self.state.global_step >= self.validation.ask_from_step
+        if self.validation is not None and self.validation.questions and asks:
             metrics |= self._execution(model, self.validation)
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(examples))  # type: ignore[arg-type]
 

@@ -16,12 +16,17 @@ import torch
 from torch import nn
 
 from t2s.config import LoraConfig
+from t2s.errors import ConfigError
 from t2s.model.adapter import attach
 from t2s.model.base import BaseFiles
 from t2s.model.skeleton import build_skeleton
 
 _ATTENTION = "t2s_counted"
 _LAYERS = 2
+
+
+class Uncountable(ConfigError):
+    """A base whose memory is not known before it is used."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,20 @@ def count_saved(files: BaseFiles, lora: LoraConfig, dtype: torch.dtype, shape: t
     """For a batch of ``shape`` (rows, time) with ``labels`` labels.
 
     ``dtype`` is that of the activations; under autocast the fp32 adapters are multiplied in it too.
+
+    Raises:
+        Uncountable: an architecture that takes no attention but its own.
     """
     _register_attention()
     plain = lora.model_copy(update={"init": "default"})
-    model = attach(build_skeleton(files, dtype, _LAYERS, _ATTENTION), plain).to(dtype).train()
+    try:
+        skeleton = build_skeleton(files, dtype, _LAYERS, _ATTENTION)
+    except (KeyError, ValueError):  # it looks its attention up in a list of its own
+        raise Uncountable(
+            f"model.name={files.name}: t2s cannot foresee the memory of this architecture; for a training set "
+            "training.gradient_checkpointing to true or false"
+        ) from None
+    model = attach(skeleton, plain).to(dtype).train()
     counter = _Counter(model)
     layers = _layers(model)
     marks: list[int] = []

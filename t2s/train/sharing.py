@@ -85,10 +85,16 @@ def _longest_trunk(example: Encoded) -> int:
 
 @torch.inference_mode()
 def shares_exactly(model: Any, examples: Sequence[Encoded], pad_token_id: int) -> bool:
-    """Whether ``model`` gives a shared row the log-probabilities of separate rows; True if nothing can be shared."""
+    """Whether ``model`` gives a shared row the log-probabilities of separate rows; True if nothing can be shared.
+
+    Attention that transformers writes out (``eager``) adds a mask of yes and no instead of obeying it, which a base
+    whose attention is nearly even does not show: it is not asked.
+    """
     pair = next((row.examples[:2] for row in rows_of(examples) if row.trunk), None)
     if pair is None:
         return True
+    if getattr(model.config, "_attn_implementation", "eager") == "eager":
+        return False
     features = [asdict(example) for example in pair]
     collators = (SharingCollator(pad_token_id, share) for share in (False, True))
     alone, together = (_label_log_probs(model, collate(features)) for collate in collators)

@@ -39,7 +39,7 @@ def build_trainer(config: Config, model: Any, tokenizer: Any, texts: TrainingTex
         texts.train,
         per_row,
         model=model,
-        args=_arguments(config, model.device, out, num_steps(config, len(texts.train), world_size)),
+        args=trainer_arguments(config, model.device, out, num_steps(config, len(texts.train), world_size)),
         train_dataset=_dataset([*texts.train, _blank(texts.train[0])]),
         eval_dataset=_dataset(texts.val),
         processing_class=tokenizer,
@@ -131,7 +131,8 @@ def _dataset(examples: Sequence[Encoded]) -> Dataset:
     return Dataset.from_dict({name: [getattr(example, name) for example in examples] for name in columns})
 
 
-def _arguments(config: Config, device: torch.device, out: Path, steps: int) -> SFTConfig:
+def trainer_arguments(config: Config, device: torch.device, out: Path, steps: int) -> SFTConfig:
+    """TRL's settings for ``config`` on ``device``; ``steps`` are those of the whole training."""
     training = config.training
     precision = resolve_precision(training.precision, device)
     return SFTConfig(

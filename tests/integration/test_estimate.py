@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_model import tiny_texts, tiny_trainer
-from transformers import AutoConfig, GPT2Config, Qwen2Config
+from transformers import AutoConfig, GPT2Config, GPTJConfig, Qwen2Config
 
 from t2s.cli.main import run
 from t2s.config import Config, LoraConfig, load
@@ -21,7 +21,7 @@ from t2s.model.precision import pick_device, resolve_precision
 from t2s.model.skeleton import build_skeleton, count_trainable
 from t2s.train.estimate import Estimate, estimate, measure_batches, settle_checkpointing
 from t2s.train.place import Place, look
-from t2s.train.saved import count_saved
+from t2s.train.saved import Uncountable, count_saved
 
 PLACE = Place("cpu", "1 CPU(s)", 10**9, "fp32", 50e9)
 Settings = Callable[..., Config]
@@ -199,3 +199,9 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
 def test_a_wrong_range_of_workers_is_refused(workers: str) -> None:
     with pytest.raises(ConfigError, match=r"training\.num_workers"):
         load([], [f"training.num_workers={workers}"])
+
+
+def test_an_architecture_that_cannot_be_counted_is_named_with_the_cure(tmp_path: Path) -> None:
+    GPTJConfig(vocab_size=64, n_embd=32, n_layer=2, n_head=2, rotary_dim=8).save_pretrained(tmp_path)
+    with pytest.raises(Uncountable, match=r"set training\.gradient_checkpointing to true or false"):
+        count_saved(BaseFiles("gptj", tmp_path, None, "0"), LoraConfig(), torch.float32, (2, 8), labels=4)

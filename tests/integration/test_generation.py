@@ -1,19 +1,31 @@
-"""Generation with a real model: answers do not depend on the batch, end where SQL ends, and obey the grammar."""
+"""Generation with a real model: answers do not depend on the batch, equal Hugging Face's, end where SQL ends, and obey
+the grammar.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from t2s.config import InferenceConfig, load
 from t2s.data.core import Example
 from t2s.data.pipelines import build_pipeline
+from t2s.errors import ConfigError, SetupError
 from t2s.generate import Request, load_generator
-from t2s.generate.constrained import GrammarLogitsProcessor
-from t2s.generate.engine import Generator, _StopWhenComplete
+from t2s.generate.batch import Batch
+from t2s.generate.candidates import beam, sample
+from t2s.generate.constrained import Constraint
+from t2s.generate.engine import Generator
+from t2s.generate.weights import PackedLinear, pack
+from t2s.generate.writer import Writer
+from t2s.model.base import find_base
+from t2s.sql.grammar import grammar_of
 from t2s.sql.parse import parse
 
 
@@ -29,12 +41,25 @@ def examples(tiny_overrides: Callable[[Path], list[str]], tmp_path_factory: pyte
     return list(build_pipeline(config.data).prepare()[2])
 
 
-def with_settings(generator: Generator, **settings: object) -> Generator:
-    return Generator(generator.model, generator.tokenizer, InferenceConfig.model_validate(settings), generator.prompt)
+@pytest.fixture(scope="module")
+def requests(examples: list[Example]) -> list[Request]:
+    return [Request(example.question, example.schema, example.source) for example in examples]
 
 
-def test_an_answer_does_not_depend_on_its_batch(generator: Generator, examples: list[Example]) -> None:
-    requests = [Request(example.question, example.schema) for example in examples]
+def with_settings(generator: Generator, **chosen: object) -> Generator:
+    return Generator(generator.model, generator.tokenizer, InferenceConfig.model_validate(chosen), generator.prompt)
+
+
+def by_hugging_face(generator: Generator, requests: list[Request]) -> Generator:
+    peer = with_settings(generator, **generator.config.model_dump())
+    peer._own_loop = False
+    peer._answer = lambda asked, encoded, shared: peer._fall_back(  # type: ignore[method-assign]
+        [peer.writer(*each) for each in zip(asked, encoded, shared, strict=True)]
+    )
+    return peer
+
+
+def test_an_answer_does_not_depend_on_its_batch(generator: Generator, requests: list[Request]) -> None:
     alone = with_settings(generator, batch_size=1, max_new_tokens=24).generate(requests)
     together = with_settings(generator, batch_size=7, max_new_tokens=24).generate(requests)
     assert alone == together
@@ -42,8 +67,31 @@ def test_an_answer_does_not_depend_on_its_batch(generator: Generator, examples: 
     assert all(0 < answer.num_tokens <= 24 for answer in alone)
 
 
-def test_batches_come_shortest_first_and_name_their_questions(generator: Generator, examples: list[Example]) -> None:
-    requests = [Request(example.question, example.schema) for example in examples]
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_without_a_grammar_the_tokens_are_those_of_hugging_face(
+    generator: Generator, requests: list[Request], batch_size: int
+) -> None:
+    ours = with_settings(generator, batch_size=batch_size, max_new_tokens=24)
+    expected = by_hugging_face(ours, requests).generate(requests)
+    assert ours.generate(requests) == expected
+    assert ours.generate(requests) == expected, "what it remembers of the first time changed an answer"
+    assert len(ours.decoder.prefixes) > 0
+
+
+def test_guesses_and_forced_tokens_save_passes_and_change_no_answer(
+    generator: Generator, requests: list[Request]
+) -> None:
+    held = with_settings(generator, batch_size=1, max_new_tokens=48, grammar="wikisql")
+    first = held.generate(requests)
+    assert held.decoder.passes < sum(answer.num_tokens for answer in first)
+    before = held.decoder.passes
+    again = held.generate(requests)
+    assert again == first and held.decoder.passes < 2 * before
+    held.decoder.drafts = None
+    assert held.generate(requests) == first
+
+
+def test_batches_come_shortest_first_and_name_their_questions(generator: Generator, requests: list[Request]) -> None:
     batches = list(with_settings(generator, batch_size=5, max_new_tokens=2).stream(requests))
     positions = [position for batch in batches for position, _ in batch]
     assert [len(batch) for batch in batches] == [5, 5, 5, 1] and sorted(positions) == list(range(16))
@@ -51,25 +99,75 @@ def test_batches_come_shortest_first_and_name_their_questions(generator: Generat
 
 
 @pytest.mark.parametrize("batch_size", [1, 7])
+@pytest.mark.parametrize("values", ["free", "span"])
 def test_under_the_grammar_even_a_random_model_writes_sql_over_its_own_table(
-    generator: Generator, examples: list[Example], batch_size: int
+    generator: Generator, requests: list[Request], batch_size: int, values: str
 ) -> None:
-    requests = [Request(example.question, example.schema) for example in examples]
-    held = with_settings(generator, batch_size=batch_size, max_new_tokens=128, grammar="wikisql")
+    held = with_settings(generator, batch_size=batch_size, max_new_tokens=128, grammar="wikisql", values=values)
     answers = held.generate(requests)
     finished = [(a, r) for a, r in zip(answers, requests, strict=True) if a.finished]
     assert len(finished) >= 2
     for answer, request in finished:
-        parse(answer.sql, request.schema.table)  # raises if it is not SQL over this table
+        form = parse(answer.sql, request.schema.table)  # raises if it is not SQL over this table
+        asked = " ".join(request.question.split()).casefold()
+        assert values == "free" or all(str(c.value).casefold() in asked for c in form.conds if isinstance(c.value, str))
     assert all(answer.text.startswith(" SELECT ") for answer in answers)
 
 
 def test_the_grammar_forbids_scores_beyond_the_vocabulary(generator: Generator, examples: list[Example]) -> None:
-    tokenizer, table = generator.tokenizer, examples[0].schema.table
-    processor = GrammarLogitsProcessor(tokenizer, [table], prompt_length=3)
-    allowed = processor(torch.zeros(1, 3, dtype=torch.long), torch.zeros(1, len(tokenizer) + 77)).isfinite()[0]
-    words = {tokenizer.decode([token]) for token in allowed.nonzero().flatten().tolist()}
+    tokenizer, schema = generator.tokenizer, examples[0].schema
+    constraint = Constraint(tokenizer, grammar_of(schema, "wikisql"), tokenizer.eos_token_id)
+    allowed = constraint.allowed(len(tokenizer) + 77)
+    words = {tokenizer.decode([token]) for token in np.flatnonzero(allowed)}
     assert words and all(" SELECT ".startswith(word) for word in words) and not allowed[len(tokenizer) :].any()
+
+
+@pytest.mark.parametrize("candidates", ["beam", "sample"])
+def test_guided_answers_do_not_depend_on_the_batch_and_run(
+    generator: Generator, requests: list[Request], candidates: str
+) -> None:
+    chosen = {"execution_guided": 3, "candidates": candidates, "grammar": "wikisql", "max_new_tokens": 64}
+    alone = with_settings(generator, batch_size=1, **chosen).generate(requests[:6])
+    together = with_settings(generator, batch_size=6, **chosen).generate(requests[:6])
+    assert alone == together and any(answer.finished for answer in alone)
+
+
+def test_a_beam_of_one_is_greedy_and_a_wider_one_holds_different_answers_the_best_first(
+    generator: Generator, requests: list[Request]
+) -> None:
+    held = with_settings(generator, grammar="wikisql", max_new_tokens=64)
+    encoded = held.tokenizer(held.prompts(requests[:4]))["input_ids"]
+
+    def made() -> list[Writer]:
+        return [held.writer(request, ids, ()) for request, ids in zip(requests, encoded, strict=False)]
+
+    greedy = [group[0] for group in sample(held.decoder, made(), 1)]
+    wide = beam(held.decoder, made(), [()] * 4, 4)
+    narrow = beam(held.decoder, made(), [()] * 4, 1)
+    assert [group[0].written for group in narrow] == [writer.written for writer in greedy]
+    for group in wide:
+        assert len(group) == len({tuple(writer.written) for writer in group}) == 4
+        assert [writer.score for writer in group] == sorted((writer.score for writer in group), reverse=True)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.lists(st.integers(3, 200), min_size=1, max_size=9), min_size=1, max_size=4), st.data())
+def test_a_batch_fed_in_any_blocks_gives_the_logits_of_each_row_alone(
+    generator: Generator, rows: list[list[int]], data: st.DataObject
+) -> None:
+    batch = Batch(generator.model, [None] * len(rows))
+    left = [list(row) for row in rows]
+    last: dict[int, torch.Tensor] = {}
+    with torch.inference_mode():
+        while any(left):
+            blocks = [row[: data.draw(st.integers(1, 4))] for row in left]
+            ended = [r for r, block in enumerate(blocks) if block and len(block) == len(left[r])]
+            logits = batch.feed(blocks, [[len(b) - 1] if r in ended else [] for r, b in enumerate(blocks)])
+            last |= dict(zip(ended, logits, strict=True))
+            left = [row[len(block) :] for row, block in zip(left, blocks, strict=True)]
+        for row, tokens in enumerate(rows):
+            expected = generator.model(torch.tensor([tokens])).logits[0, -1]
+            assert torch.allclose(last[row], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -87,12 +185,53 @@ def test_the_grammar_forbids_scores_beyond_the_vocabulary(generator: Generator, 
     ],
 )
 def test_writing_ends_at_a_semicolon_outside_quotes(
-    generator: Generator, text: str, ends: bool, sql: str | None
+    generator: Generator, requests: list[Request], text: str, ends: bool, sql: str | None
 ) -> None:
-    prompt, written = generator.tokenizer("SQL:")["input_ids"], generator.tokenizer(text)["input_ids"]
-    rows = torch.tensor([prompt + written, prompt + [written[0]] * len(written)])
-    stop = _StopWhenComplete(generator, len(prompt))
-    assert stop(rows, None).tolist()[0] is ends
-    answer = generator._read(written + generator.tokenizer(" and more")["input_ids"])
+    written = generator.tokenizer(text)["input_ids"]
+    writer = with_settings(generator, max_new_tokens=99).writer(requests[0], [1], ())
+    for token in written + generator.tokenizer(" and more")["input_ids"]:
+        if not writer.is_over:
+            writer.write(token)
+    answer = generator.read(writer)
     assert answer.finished is ends
     assert sql is None or (answer.sql, answer.num_tokens) == (sql, len(written))
+
+
+@pytest.mark.parametrize(("kind", "tolerance"), [("half", 2e-2), ("int8", 0.3)])
+def test_packed_weights_give_nearly_the_same_logits(
+    tiny_overrides: Callable[[Path], list[str]], tmp_path: Path, kind: str, tolerance: float
+) -> None:
+    model = load_generator(load([], tiny_overrides(tmp_path)), None).model
+    ids = torch.tensor([[5, 9, 40, 200, 7]])
+    with torch.inference_mode():
+        expected = model(ids).logits
+        packed = pack(model, kind)
+        assert any(isinstance(module, PackedLinear) for module in packed.modules())
+        found = packed(ids).logits
+    assert 0 < (found - expected).abs().max() < tolerance * expected.abs().max()
+
+
+def test_packed_weights_are_refused_off_the_cpu() -> None:
+    with pytest.raises(ConfigError, match=r"inference\.weights=int8 is for a CPU"):
+        pack(_Elsewhere(), "int8")
+
+
+class _Elsewhere(torch.nn.Linear):
+    device = torch.device("meta")
+
+    def __init__(self) -> None:
+        super().__init__(2, 2)
+
+
+@pytest.mark.real
+def test_smollm2_writes_the_tokens_of_hugging_face(examples: list[Example]) -> None:
+    overrides = ["model.name=HuggingFaceTB/SmolLM2-135M-Instruct", "training.use_gpu=false"]
+    config = load([], [*overrides, "inference.max_new_tokens=32", "inference.batch_size=4"])
+    try:
+        find_base(config.model)
+    except SetupError as error:
+        pytest.skip(str(error))
+    torch.set_num_threads(1)
+    ours = load_generator(config, None)
+    asked = [Request(example.question, example.schema) for example in examples[:8]]
+    assert ours.generate(asked) == by_hugging_face(ours, asked).generate(asked)

@@ -25,7 +25,7 @@ from t2s.train.batches import LengthSortedBatches
 from t2s.train.encode import Encoded
 from t2s.train.preflight import check_tokens
 from t2s.train.sharing import SharingCollator, rows_of, shares_exactly
-from t2s.train.trainer import _arguments
+from t2s.train.trainer import trainer_arguments
 
 Settings = Callable[..., Config]
 
@@ -84,7 +84,7 @@ def test_loss_and_gradients_are_those_of_stock_trl(settings: Settings, tmp_path:
 
 def stock_arguments(config: Config, device: Any, out: Path) -> Any:
     """Our arguments, without what keeps TRL from making tokens and labels itself."""
-    arguments = _arguments(config, device, out, 1)
+    arguments = trainer_arguments(config, device, out, 1)
     arguments.dataset_kwargs, arguments.remove_unused_columns = None, True
     return arguments
 
@@ -252,9 +252,11 @@ def test_a_model_that_ignores_the_mask_is_found_out(settings: Settings, tmp_path
     assert shares_exactly(trainer.model, examples, pad)
 
     class Deaf(torch.nn.Module):
-        device, training = torch.device("cpu"), False
+        device, training, config = torch.device("cpu"), False, trainer.model.config
 
         def forward(self, attention_mask: torch.Tensor, **given: Any) -> Any:
             return trainer.model(**given)
 
     assert not shares_exactly(Deaf(), examples, pad)
+    trainer.model.config._attn_implementation = "eager"
+    assert not shares_exactly(trainer.model, examples, pad)

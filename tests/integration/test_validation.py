@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_model import tiny_trainer
-from transformers import AutoTokenizer
 
 from t2s.config import Config, load
 from t2s.errors import DataError
@@ -32,43 +30,11 @@ from t2s.train.measure import measure_execution
 from t2s.train.record import write_record
 
 Settings = Callable[..., Config]
-ANSWER = " SELECT name FROM people"
-
-
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Questions that all have one answer in training, and another one for every fourth of validation."""
-    folder = tmp_path_factory.mktemp("people")
-    with sqlite3.connect(folder / "people.db") as database:
-        database.execute("CREATE TABLE people (name TEXT, team TEXT)")
-        database.executemany("INSERT INTO people VALUES (?, ?)", [("Ann", "red"), ("Bo", "blue")])
-    for split, numbers in (("train", range(48)), ("val", range(48, 64)), ("test", range(64, 68))):
-        lines = [
-            {
-                "question": f"Give me what is in {number}",
-                "sql": f"SELECT {'team' if split == 'val' and number % 4 == 0 else 'name'} FROM people",
-                "database": "people.db",
-            }
-            for number in numbers
-        ]
-        (folder / f"{split}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    return folder
 
 
 @pytest.fixture
-def settings(tiny_overrides: Callable[[Path], list[str]], tiny_model: Path, people: Path, tmp_path: Path) -> Settings:
-    # As long as the answer: a random base learns the words of an answer in a few steps, and its end in many.
-    length = len(AutoTokenizer.from_pretrained(tiny_model)(ANSWER)["input_ids"])
-    own = [
-        "data.pipeline=jsonl",
-        f"data.path={people}",
-        "training.learning_rate=2e-2",
-        "training.epochs=4",
-        "lora.r=32",
-    ]
-    own += [f"inference.max_new_tokens={length}", "training.lr_scheduler=constant", "training.eval_steps=3"]
-    shared = [setting for setting in tiny_overrides(tmp_path) if not setting.startswith("data.options")]
-    return lambda *more: load([], [*shared, *own, *more])
+def settings(people_overrides: Callable[[Path], list[str]], tmp_path: Path) -> Settings:
+    return lambda *more: load([], [*people_overrides(tmp_path), *more])
 
 
 def train(config: Config, run_dir: Path) -> dict[str, float]:
@@ -181,7 +147,7 @@ def assert_is_adapter_of(run_dir: Path, step: int) -> None:
 
 def test_decoded_weights_compute_the_same_and_are_gone_afterwards(settings: Settings) -> None:
     model, tokenizer, _ = load_base(settings(), for_training=True)
-    ids = tokenizer([ANSWER], return_tensors="pt")["input_ids"]
+    ids = tokenizer([" SELECT name FROM people"], return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         packed = model(ids).logits
         with decoded(model, 1 << 30) as done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -75,6 +76,28 @@ def test_two_workers_of_which_one_is_killed_take_the_steps_of_one_undisturbed(
     assert [row["eval_loss"] for row in rows if "eval_loss" in row] == [pytest.approx(eval_loss, abs=1e-4)]
     assert read_manifest(tmp_path / "two" / "adapter")["steps"] == 24
     assert not (tmp_path / "two" / "ray").exists() and not (tmp_path / "two" / "run.lock").exists()
+
+
+def test_as_many_workers_as_there_is_room_for_measure_what_one_measures_and_end_where_it_ends(
+    people_overrides: Overrides, tmp_path: Path
+) -> None:
+    common = [*people_overrides(tmp_path), "training.report_to=none", "training.eval_ex_samples=12"]
+    common += ["training.metric_for_best=eval_ex", "training.early_stopping_patience=2"]
+    one = ["--name", "one", *common]
+    both = ["--name", "both", *common, "training.num_workers=[1, 2]", "training.batch_size=4"]
+    assert run(["train", *one]) == 0 and run(["train", *both]) == 0
+    validations = [[row for row in journal(tmp_path / name) if "eval_loss" in row] for name in ("one", "both")]
+    assert len(validations[0]) == len(validations[1]) > 2
+    for alone, shared in zip(*validations, strict=True):
+        assert shared["step"] == alone["step"]
+        assert shared["eval_loss"] == pytest.approx(alone["eval_loss"], abs=1e-3)
+        assert (shared["eval_ex"], shared["eval_ex_n"]) == (alone["eval_ex"], 12)
+    sizes = {
+        json.loads(file.read_text())["world_size"] for file in (tmp_path / "both").glob("checkpoints/*/manifest.json")
+    }
+    assert sizes == {2}
+    kept = [read_manifest(tmp_path / name / "adapter")["steps"] for name in ("one", "both")]
+    assert kept[0] == kept[1] < validations[0][-1]["step"] < 24, "both ended early, with the same best step"
 
 
 def train_workers() -> list[psutil.Process]:

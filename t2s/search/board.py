@@ -1,4 +1,4 @@
-"""ASHA that asks a trial to stop instead of killing it.
+"""Asking a trial to stop instead of killing it.
 
 Tune stops a trial by killing its actor. A killed trial leaves its Train workers behind until Ray's cleaner notices, and
 the cleaner gives up when the cluster is too busy to answer it; the next trial then waits for their CPUs for ever. A
@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any
 
 import ray
-from ray.tune.schedulers import ASHAScheduler
 
 
 class _StopBoard:
@@ -31,17 +30,6 @@ def start_stop_board(name: str) -> Any:
     return ray.remote(_StopBoard).options(name=name, num_cpus=0).remote()
 
 
-class GracefulASHA(ASHAScheduler):
-    """Ray's ASHA (Li et al. 2018, arXiv:1810.05934), whose decisions go to the stop board ``board``."""
-
-    def __init__(self, board: str, **settings: Any) -> None:
-        super().__init__(**settings)
-        self._board = board
-
-    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """Never stops a trial here; one that has reached the last rung is about to end anyway."""
-        decision = super().on_trial_result(tune_controller, trial, result)
-        if decision == ASHAScheduler.STOP and result[self._time_attr] < self._max_t:
-            # By name, because Tune pickles its schedulers, and handles cannot be pickled there.
-            ray.get_actor(self._board).ask.remote(trial.trial_id)
-        return ASHAScheduler.CONTINUE
+def ask_to_stop(board: str, trial_id: str) -> None:
+    """By the board's name, because Tune pickles its schedulers, and handles cannot be pickled there."""
+    ray.get_actor(board).ask.remote(trial_id)

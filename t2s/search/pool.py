@@ -1,0 +1,144 @@
+"""The slot hosts of a search: how many there are, where they run, and what the driver asks of them."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import cloudpickle
+
+from t2s.config import Config
+from t2s.errors import ConfigError, T2SError
+from t2s.search.host import SlotHost, cause_of
+from t2s.search.ladder import Ladder
+
+THREADS = 128
+"""Calls that a host answers at a time; each trial on it waits in one."""
+_SAY_S = 60.0
+_SHARE = 0.8
+"""Of the memory, for the bases of all hosts on a machine."""
+
+
+def plan_hosts(config: Config, texts: Any) -> int:
+    """One host a GPU, or one for each ``ray.worker_cpus`` CPUs that the memory carries; never more than trials.
+
+    Raises:
+        ConfigError: ``search.hosts`` asks for more than there are.
+    """
+    from t2s.runtime import uses_gpu
+
+    gpus, resources = uses_gpu(config), ray.cluster_resources()
+    there = int(resources.get("GPU", 0) if gpus else resources.get("CPU", 1) / config.ray.worker_cpus)
+    asked = config.search.hosts
+    if asked is not None:
+        if asked > there:
+            what = f"{there} GPUs" if gpus else f"CPUs for {there} (ray.worker_cpus={config.ray.worker_cpus:g} each)"
+            raise ConfigError(f"search.hosts={asked}: this Ray has {what}")
+        return asked
+    if not gpus:
+        there = min(there, num_nodes() * _bases_in_memory(config, texts))
+    return max(1, min(there, config.search.num_trials, config.search.max_concurrent_trials or there))
+
+
+def num_nodes() -> int:
+    """Machines of this Ray that live."""
+    return max(1, sum(bool(node["Alive"]) for node in ray.nodes()))
+
+
+def _bases_in_memory(config: Config, texts: Any) -> int:
+    """Bases with one slot each that a machine like this one carries."""
+    from t2s.model.memory import available_memory
+    from t2s.train.estimate import estimate
+    from t2s.train.place import Place
+
+    place = Place("cpu", "cpu", available_memory(), "fp32", flops=1.0)
+    return max(1, int(_SHARE * place.memory // estimate(config, texts, place).memory(False)))
+
+
+class Pool:
+    """The hosts of one search, as the driver sees them; a context that ends them."""
+
+    def __init__(self, config: Config, texts: Any, ladder: Ladder, search_dir: Path, count: int) -> None:
+        sharing = -(-count // num_nodes())
+        # Once for all hosts, and kept here: a host that is started again asks for them again. As bytes, because Ray
+        # warns of every reference that an actor may need once more.
+        self._texts = ray.put(texts)
+        make = functools.partial(_make_engine, config, cloudpickle.dumps(self._texts), ladder, sharing)
+        self.folder = search_dir / "trials"
+        self.hosts = [
+            _start(config, f"t2s-slots-{search_dir.name}-{at}", make, ladder, self.folder) for at in range(count)
+        ]
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for host in self.hosts:
+            ray.kill(host, no_restart=True)
+
+    def wait(self, say: Callable[[str], None]) -> int:
+        """Until all bases are loaded; the slots of all hosts together.
+
+        Raises:
+            T2SError: why a host cannot be.
+        """
+        waiting = [host.ready.remote() for host in self.hosts]
+        found: list[tuple[int, list[str]]] = []
+        while waiting:
+            done, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=_SAY_S)
+            found += [_answer(each) for each in done]
+            if waiting:
+                say(f"waiting for {len(waiting)} of {len(self.hosts)} slot hosts: is something else using the cluster?")
+        for line in found[0][1]:  # the others say the same of their machines
+            say(line)
+        return sum(capacity for capacity, _ in found)
+
+    def free(self, number: int) -> None:
+        """Give a trial's slot back, wherever it is; at once, without waiting."""
+        for host in self.hosts:
+            host.close.remote(number)
+
+    def examine(self, asked: Sequence[tuple[Any, ...]]) -> list[list[bool | None]]:
+        """:meth:`SlotHost.examine` for each, shared out over the hosts."""
+        return [
+            _answer(each)
+            for each in [
+                self.hosts[at % len(self.hosts)].examine.remote(*arguments) for at, arguments in enumerate(asked)
+            ]
+        ]
+
+
+def _start(config: Config, name: str, make: Callable[[Any], Any], ladder: Ladder, folder: Path) -> Any:
+    from t2s.runtime import uses_gpu
+
+    options = {
+        "name": name,
+        "num_cpus": config.ray.worker_cpus,
+        "num_gpus": 1 if uses_gpu(config) else 0,
+        "max_concurrency": THREADS,
+        "max_restarts": -1,  # its trials go on from their last rungs
+        "scheduling_strategy": "SPREAD",
+    }
+    return ray.remote(SlotHost).options(**options).remote(name, make, ladder, folder)
+
+
+def _make_engine(config: Config, texts: bytes, ladder: Ladder, sharing: int, say: Callable[[str], None]) -> Any:
+    """In the host's process; only there are torch and the base loaded."""
+    import transformers
+
+    from t2s.search.slots.engine import SlotEngine
+
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("transformers").setLevel(logging.ERROR)
+    return SlotEngine(config, ray.get(cloudpickle.loads(texts)), ladder, say=say, sharing=sharing)
+
+
+def _answer(reference: Any) -> Any:
+    try:
+        return ray.get(reference)
+    except T2SError as error:
+        raise cause_of(error) from None

@@ -1,0 +1,58 @@
+"""How many slots are chosen, and what is said when they do not fit."""
+
+from __future__ import annotations
+
+from unittest.mock import patch
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from t2s.errors import ConfigError
+from t2s.search.slots import memory
+from t2s.search.slots.memory import MOST, Room, Watch
+
+GB = 10**9
+
+
+@given(st.integers(GB, 100 * GB), st.integers(1, 10 * GB))
+def test_as_many_slots_as_fit_and_at_most_eight(free: int, a_slot: int) -> None:
+    room = Room(free, a_slot)
+    if room.most == 0:
+        with pytest.raises(ConfigError, match="slots: even 1 needs about"):
+            room.choose(None)
+        return
+    chosen = room.choose(None)
+    assert 1 <= chosen <= MOST and chosen * a_slot <= free
+    assert chosen == MOST or (chosen + 1) * a_slot > memory._MARGIN * free
+
+
+def test_what_is_asked_for_is_given_or_refused_with_the_number_that_fits() -> None:
+    room = Room(10 * GB, GB)
+    assert room.choose(8) == 8
+    with pytest.raises(ConfigError, match=r"^search.slots=64 needs about 64.0 GB, 8.0 GB are available: at most 8$"):
+        room.choose(64)
+    with pytest.raises(ConfigError, match=r"lower training\.batch_size"):
+        Room(GB, 2 * GB).choose(None)
+
+
+def watch(room: Room, peak: int, slots: int, capacity: int, limit: int) -> tuple[int, list[str]]:
+    said: list[str] = []
+    with patch.object(memory, "_held", return_value=GB), patch.object(memory, "_peak", return_value=GB + peak):
+        one = Watch(room, torch.device("cpu"), said.append)
+        for _ in range(6):
+            capacity = one.after_pass(slots, capacity, limit)
+    return capacity, said
+
+
+def test_measured_memory_lowers_the_number_but_ends_no_slot_that_runs() -> None:
+    room = Room(10 * GB, GB // 2)
+    capacity, (line,) = watch(room, peak=8 * GB, slots=4, capacity=8, limit=8)
+    assert capacity == 4 and "takes 2.0 GB, not 0.5 GB as estimated: 4 slots instead of 8" in line
+    capacity, _ = watch(room, peak=36 * GB, slots=6, capacity=8, limit=8)
+    assert capacity == 6
+
+
+def test_measured_memory_as_estimated_changes_nothing_and_says_nothing() -> None:
+    assert watch(Room(10 * GB, GB), peak=4 * GB, slots=4, capacity=8, limit=8) == (8, [])

@@ -1,0 +1,116 @@
+"""Whatever the SELECT grammar lets through runs, and what people ask of several tables is in it."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+
+import numpy as np
+import pytest
+from llguidance import LLMatcher
+from test_grammar import TOKENIZER
+
+from t2s.sql.core import Column, ForeignKey, Schema, Table
+from t2s.sql.grammar import select_grammar
+from t2s.sql.sandbox import check_read_only
+
+
+def columns(*names: str) -> tuple[Column, ...]:
+    return tuple(map(Column, names))
+
+
+SCHEMA = Schema(
+    (
+        Table("singer", columns("id", "name", "age", "home country")),
+        Table("concert", columns("id", "singer_id", "stadium_id", "year", "order")),
+        Table("stadium", columns("id", "capacity", 'the "name"')),
+    ),
+    (ForeignKey("concert", "singer_id", "singer", "id"), ForeignKey("concert", "stadium_id", "stadium", "id")),
+)
+
+
+def matcher(question: str | None = None) -> LLMatcher:
+    made = LLMatcher(TOKENIZER, LLMatcher.grammar_from_lark(select_grammar(SCHEMA, question)))
+    assert not made.is_error(), made.get_error()
+    return made
+
+
+def accepts(sql: str, question: str | None = None) -> bool:
+    asked, tokens = matcher(question), list(f" {sql}".encode())
+    return asked.try_consume_tokens(tokens) == len(tokens) and asked.is_accepting()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT name FROM singer",
+        'SELECT DISTINCT "name", "age" FROM "singer" ORDER BY age DESC LIMIT 3',
+        "SELECT T1.name, COUNT(*) FROM singer AS T1 JOIN concert AS T2 ON T1.id = T2.singer_id GROUP BY T1.name "
+        "HAVING COUNT(*) > 2 ORDER BY COUNT(*) DESC LIMIT 1",
+        "SELECT concert.year FROM singer JOIN concert ON singer.id = concert.singer_id WHERE singer.name = 'x'",
+        "SELECT name FROM singer WHERE id NOT IN (SELECT singer_id FROM concert WHERE year = 2014) AND (age > 3 OR "
+        "\"home country\" LIKE '%land%' OR name IS NOT NULL)",
+        "SELECT name FROM singer WHERE age BETWEEN 20 AND 30.5 AND age > (SELECT AVG(age) FROM singer)",
+        'SELECT name FROM singer UNION SELECT "the ""name""" FROM stadium',
+        "SELECT COUNT(DISTINCT T3.capacity) FROM singer AS T1 JOIN concert AS T2 ON T1.id = T2.singer_id JOIN stadium "
+        "AS T3 ON T2.stadium_id = T3.id",
+    ],
+)
+def test_what_is_asked_of_several_tables_is_in_it(sql: str) -> None:
+    assert accepts(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT capacity FROM singer",
+        "SELECT order FROM concert",
+        "SELECT name FROM nowhere",
+        "SELECT name FROM singer; DROP TABLE singer",
+        "SELECT load_extension('x') FROM singer",
+        "DELETE FROM singer",
+        "SELECT name FROM singer WHERE T1.age = 3",
+        "SELECT name FROM singer LIMIT 0",
+        "SELECT name FROM singer UNION SELECT id, capacity FROM stadium",
+    ],
+)
+def test_other_names_and_other_statements_are_not(sql: str) -> None:
+    assert not accepts(sql)
+
+
+def test_values_can_be_held_to_the_question() -> None:
+    question = "Singers from New Zealand older than 1,200?"
+    assert accepts("SELECT name FROM singer WHERE \"home country\" = 'New Zealand' AND age > 1200", question)
+    assert accepts("SELECT name FROM singer WHERE \"home country\" LIKE '%Zealand%'", question)
+    assert not accepts("SELECT name FROM singer WHERE \"home country\" = 'Zealand New'", question)
+    assert not accepts("SELECT name FROM singer WHERE age > 12001", question)
+
+
+def test_a_random_writer_held_to_it_writes_only_queries_that_run() -> None:
+    database = sqlite3.connect(":memory:")
+    for table in SCHEMA.tables:
+        names = ", ".join('"' + column.name.replace('"', '""') + '"' for column in table.columns)
+        database.execute(f"CREATE TABLE {table.name} ({names})")
+    dice, asked, finished = random.Random(0), matcher(), 0
+    for _ in range(60):
+        sql = _walk(asked, dice)
+        if sql is not None:
+            finished += 1
+            check_read_only(sql)
+            database.execute(sql)
+    assert finished > 40
+
+
+def _walk(asked: LLMatcher, dice: random.Random) -> str | None:
+    asked.reset()
+    written = bytearray()
+    while not asked.is_stopped() and len(written) < 2000:
+        packed = np.frombuffer(asked.compute_bitmask(), dtype=np.uint8)
+        allowed = np.flatnonzero(np.unpackbits(packed, count=257, bitorder="little")).tolist()
+        if 256 in allowed and dice.random() < 0.5:
+            break
+        printable = [byte for byte in allowed if 32 <= byte < 127]
+        byte = ord("'") if ord("'") in allowed else dice.choice(printable)  # a string ends when it can
+        asked.consume_token(byte)
+        written.append(byte)
+    return written.decode().strip() if asked.is_accepting() or asked.is_stopped() else None
