@@ -394,7 +394,8 @@ class SearchConfig(Section):
     """Workers of each trial in ``workers`` mode; 1 trains in the trial's own process, more are a Ray Train run. The
     global batch stays."""
     max_concurrent_trials: Count | None = None
-    """Trials at a time; None is as many as there are slots, or as the cluster's CPUs or GPUs carry."""
+    """Trials at a time. None is, in slots, as many as there are, but at most a third of the trials or one a host, so
+    that later trials learn from earlier ones; in workers, as many as the cluster's CPUs or GPUs carry."""
     time_budget_s: float | None = Field(default=None, gt=0)
     """No new trial starts, and running ones end, after this many seconds."""
     max_examples: Count | None = None

@@ -19,12 +19,14 @@ from t2s.search.ladder import Ladder
 THREADS = 128
 """Calls that a host answers at a time; each trial on it waits in one."""
 _SAY_S = 60.0
-_SHARE = 0.8
-"""Of the memory, for the bases of all hosts on a machine."""
 
 
-def plan_hosts(config: Config, texts: Any) -> int:
-    """One host a GPU, or one for each ``ray.worker_cpus`` CPUs that the memory carries; never more than trials.
+def plan_hosts(config: Config, texts: Any, say: Callable[[str], None]) -> tuple[int, Config]:
+    """How many hosts, and ``config`` with passes that they have the memory for.
+
+    One host a GPU, or one for each ``ray.worker_cpus`` CPUs; never more than trials. Where a base and two slots on each
+    would not fit, an optimizer step is made of more and smaller passes, which changes none of its numbers; where even
+    passes of one example do not fit, there are fewer hosts.
 
     Raises:
         ConfigError: ``search.hosts`` asks for more than there are.
@@ -34,29 +36,47 @@ def plan_hosts(config: Config, texts: Any) -> int:
     gpus, resources = uses_gpu(config), ray.cluster_resources()
     there = int(resources.get("GPU", 0) if gpus else resources.get("CPU", 1) / config.ray.worker_cpus)
     asked = config.search.hosts
-    if asked is not None:
-        if asked > there:
-            what = f"{there} GPUs" if gpus else f"CPUs for {there} (ray.worker_cpus={config.ray.worker_cpus:g} each)"
-            raise ConfigError(f"search.hosts={asked}: this Ray has {what}")
-        return asked
-    if not gpus:
-        there = min(there, num_nodes() * _bases_in_memory(config, texts))
-    return max(1, min(there, config.search.num_trials, config.search.max_concurrent_trials or there))
+    if asked is not None and asked > there:
+        what = f"{there} GPUs" if gpus else f"CPUs for {there} (ray.worker_cpus={config.ray.worker_cpus:g} each)"
+        raise ConfigError(f"search.hosts={asked}: this Ray has {what}")
+    count = asked or max(1, min(there, config.search.num_trials, config.search.max_concurrent_trials or there))
+    sharing = 1 if gpus else -(-count // num_nodes())
+    config, fits = _fit_passes(config, texts, sharing, say)
+    return (count if asked or fits >= sharing else max(1, fits) * num_nodes()), config
+
+
+def _fit_passes(config: Config, texts: Any, sharing: int, say: Callable[[str], None]) -> tuple[Config, int]:
+    """``config`` with passes so small that ``sharing`` hosts fit on one device, and how many do."""
+    from t2s.search.slots.memory import find_place, hosts_in
+    from t2s.train.saved import Uncountable
+
+    place, wanted = find_place(config), config.training.batch_size
+    try:
+        while (fits := hosts_in(place, config, texts)) < sharing and config.training.batch_size % 2 == 0:
+            config = _halved(config)
+    except Uncountable:  # memory is then known once it is measured
+        return config, sharing
+    if config.training.batch_size < wanted:
+        say(
+            f"passes of {config.training.batch_size} examples instead of {wanted}, so that a base and two slots fit "
+            f"{sharing} times in memory; an optimizer step stays what it is"
+        )
+    return config, fits
+
+
+def _halved(config: Config) -> Config:
+    """The same optimizer step, of twice as many passes."""
+    training = config.training
+    update = {
+        "batch_size": training.batch_size // 2,
+        "gradient_accumulation_steps": 2 * training.gradient_accumulation_steps,
+    }
+    return config.model_copy(update={"training": training.model_copy(update=update)})
 
 
 def num_nodes() -> int:
     """Machines of this Ray that live."""
     return max(1, sum(bool(node["Alive"]) for node in ray.nodes()))
-
-
-def _bases_in_memory(config: Config, texts: Any) -> int:
-    """Bases with one slot each that a machine like this one carries."""
-    from t2s.model.memory import available_memory
-    from t2s.train.estimate import estimate
-    from t2s.train.place import Place
-
-    place = Place("cpu", "cpu", available_memory(), "fp32", flops=1.0)
-    return max(1, int(_SHARE * place.memory // estimate(config, texts, place).memory(False)))
 
 
 class Pool:

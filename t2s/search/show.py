@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import Any
 
 from t2s.config import Config
@@ -14,6 +15,8 @@ SHORT = {
     "weight_decay": "decay", "global_batch": "batch", "lr_scheduler": "schedule",
 }  # fmt: skip
 """Names as a column's head, where they are not the setting's own."""
+_LONGEST = 160
+"""Characters of a reason; all of it stands in ``search.json``."""
 MEASURED = ("rung", "loss", "EX", "state", "examples", "time")
 """Heads of the columns after the setting's."""
 
@@ -44,7 +47,7 @@ def cells(trial: Trial, names: Sequence[str], rungs: int, now: float, is_brief: 
 def state_text(trial: Trial) -> str:
     """The state, and who or what brought it about."""
     why = trial.error or (trial.reason if trial.state == "stopped" else "")
-    return f"{trial.state}: {why}" if why else trial.state
+    return f"{trial.state}: {shorten(why, _LONGEST, placeholder=' …')}" if why else trial.state
 
 
 def line(trial: Trial, rungs: int, is_measured: bool = True) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from t2s.config import Config
 from t2s.search.book import Book
 from t2s.search.record import Trial
 from t2s.search.tune import Running
@@ -27,11 +28,11 @@ def open_mode(material: Any, book: Book, say: Callable[[str], None]) -> Iterator
     from t2s.search.proxy import run_slot_trial
     from t2s.train.estimate import settle
 
-    count = plan_hosts(material.config, material.texts)
-    config = settle(material.config, material.texts, say, -(-count // num_nodes()))
+    count, config = plan_hosts(material.config, material.texts, say)
+    config = settle(config, material.texts, say, -(-count // num_nodes()))
     with Pool(config, material.texts, material.ladder, book.search_dir, count) as pool:
         slots = pool.wait(say)
-        at_a_time = min(slots, config.search.max_concurrent_trials or slots, config.search.num_trials)
+        at_a_time = _at_a_time(config, slots, count)
         say(
             f"{config.search.num_trials} trials, each up to {material.num_examples} examples in {config.search.rungs} "
             f"rungs, {at_a_time} at a time in {slots} slots of {count} {'host' if count == 1 else 'hosts'}"
@@ -48,3 +49,9 @@ def open_mode(material: Any, book: Book, say: Callable[[str], None]) -> Iterator
             run_slot_trial, hosts=pool.hosts, config=config, num_examples=material.num_examples
         )
         yield Running(trainable, HEAD_SHARE, at_a_time, True, None, pool.free, compare, export)
+
+
+def _at_a_time(config: Config, slots: int, hosts: int) -> int:
+    """As many trials as were asked for; else a third of them, so that later ones learn from earlier ones."""
+    asked = config.search.max_concurrent_trials or max(hosts, config.search.num_trials // 3)
+    return min(slots, asked, config.search.num_trials)

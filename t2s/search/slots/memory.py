@@ -7,7 +7,7 @@ those of :mod:`t2s.train.estimate`, for the largest adapter of the search's spac
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -72,6 +72,26 @@ def find_room(config: Config, texts: TrainingTexts, files: BaseFiles, device: to
         return Room(free, 0)
     on = config.training.gradient_checkpointing is True
     return Room(free, found.adapter + (found.activations_checkpointed if on else found.activations))
+
+
+def hosts_in(place: Place, config: Config, texts: TrainingTexts) -> int:
+    """How many processes fit at ``place``, each with a base and two slots (one, if there is one trial at a time).
+
+    Raises:
+        Uncountable: the architecture's memory is not known before it is used.
+    """
+    found = estimate(_largest(config), texts, place)
+    on = config.training.gradient_checkpointing is True
+    a_slot = found.adapter + (found.activations_checkpointed if on else found.activations)
+    slots = config.search.slots or min(2, config.search.num_trials, config.search.max_concurrent_trials or 2)
+    return int(_MARGIN * place.memory // (found.memory(on) + (slots - 1) * a_slot))
+
+
+def find_place(config: Config) -> Place:
+    """The device that a host will have, all of it; its speed is not asked."""
+    from t2s.train import place
+
+    return replace(place.find_place(config, sharing=1), flops=1.0)
 
 
 def _largest(config: Config) -> Config:

@@ -19,6 +19,16 @@ from t2s.train.checkpoint import read_checkpoint, write_checkpoint
 from t2s.train.state import pack, unpack
 
 _PROGRESS = "slot.json"
+_HOW = {
+    "batch_size",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "questions_per_row",
+    "logging_steps",
+    "report_to",
+    "max_failures",
+}
+"""Settings of a training that change how a step is computed or told, and not what it is."""
 
 
 def save_slot(slot: Slot, folder: Path) -> Path:
@@ -63,5 +73,11 @@ def restore_slot(slot: Slot, checkpoint: Path) -> None:
 
 def _hash(config: Config) -> str:
     """Of all that a slot's steps depend on, but for the base and the examples, which the search holds fixed."""
-    parts = {"seed": config.seed, "lora": config.lora.model_dump(), "training": config.training.model_dump()}
+    training = config.training
+    parts = {
+        "seed": config.seed,
+        "lora": config.lora.model_dump(),
+        "training": training.model_dump(exclude=_HOW),
+        "global_batch": training.batch_size * training.gradient_accumulation_steps,
+    }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
@@ -9,9 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from t2s.config import Config, load
 from t2s.errors import ConfigError
+from t2s.search import pool, slots_mode
 from t2s.search.slots import memory
 from t2s.search.slots.memory import MOST, Room, Watch
+from t2s.train.place import Place
 
 GB = 10**9
 
@@ -56,3 +60,30 @@ def test_measured_memory_lowers_the_number_but_ends_no_slot_that_runs() -> None:
 
 def test_measured_memory_as_estimated_changes_nothing_and_says_nothing() -> None:
     assert watch(Room(10 * GB, GB), peak=4 * GB, slots=4, capacity=8, limit=8) == (8, [])
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "hosts", "batch", "fits"),
+    [(1000, 2, 8, True), (60, 2, 4, True), (14, 2, 1, True), (3, 2, 1, False)],
+    ids=["plenty", "half", "an example a pass", "too little"],
+)
+def test_passes_become_smaller_until_all_hosts_fit_and_a_step_stays(
+    memory_gb: int, hosts: int, batch: int, fits: bool
+) -> None:
+    def estimated(config: Config, *_: object) -> SimpleNamespace:
+        size = config.training.batch_size * 1.5 * GB
+        return SimpleNamespace(adapter=0, activations=size, memory=lambda on: 2 * GB + size)
+
+    config, said = load([], ["training.batch_size=8", "training.gradient_accumulation_steps=3"]), list[str]()
+    place = Place("cpu", "cpu", memory_gb * GB, "fp32", 1.0)
+    with patch.object(memory, "estimate", estimated), patch.object(memory, "find_place", return_value=place):
+        found, count = pool._fit_passes(config, None, hosts, said.append)
+    assert (found.training.batch_size, count >= hosts) == (batch, fits)
+    assert found.training.batch_size * found.training.gradient_accumulation_steps == 24
+    assert [f"passes of {batch} examples instead of 8" in line for line in said] == ([] if batch == 8 else [True])
+
+
+@given(st.integers(1, 64), st.integers(1, 8), st.integers(1, 60))
+def test_later_trials_have_earlier_ones_to_learn_from(slots: int, hosts: int, trials: int) -> None:
+    together = slots_mode._at_a_time(load([], [f"search.num_trials={trials}"]), slots, hosts)
+    assert 1 <= together <= min(slots, max(hosts, trials // 3))
