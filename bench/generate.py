@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import copy
 import os
+import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -58,7 +59,7 @@ def main() -> None:
     test = list(build_pipeline(config.data).prepare()[2])
     generator = load_generator(config, given.adapter)
     if given.questions:
-        _race(generator, config, sample(test, given.questions, config.seed), given.chunk)
+        _race(generator, config, _draw(test, given.questions, given.draw, config.seed), given.chunk)
     if given.scores:
         _scores(generator, config, sample(test, given.scores, config.seed))
 
@@ -67,11 +68,27 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--adapter", type=Path, help="a trained adapter; the bare base writes hardly a valid query")
     parser.add_argument("--questions", type=int, default=48, help="for the race; 0 leaves it out")
+    parser.add_argument(
+        "--draw",
+        choices=("tables", "questions"),
+        default="tables",
+        help="all questions of tables drawn at random, as a user asks several of one table, or single questions",
+    )
     parser.add_argument("--chunk", type=int, default=24, help="questions in a round")
     parser.add_argument("--scores", type=int, default=0, help="questions to score under each regime")
     parser.add_argument("-c", "--config", default="configs/smollm2-135m.yaml")
     parser.add_argument("overrides", nargs="*")
     return parser.parse_args()
+
+
+def _draw(examples: Sequence[Example], number: int, what: str, seed: int) -> list[Example]:
+    if what == "questions":
+        return sample(examples, number, seed)
+    tables: dict[int, list[Example]] = {}
+    for example in examples:
+        tables.setdefault(id(example.schema), []).append(example)
+    drawn = random.Random(seed).sample(list(tables.values()), len(tables))
+    return [example for table in drawn for example in table][:number]
 
 
 def _race(generator: Generator, config: Config, examples: Sequence[Example], chunk: int) -> None:
@@ -131,6 +148,9 @@ def _report(
             f", median {statistics.median(spent[name]):.2f} CPU s ({base_median / statistics.median(spent[name]):.2f}x)"
         )
         print(f"{line}{latency if alone else ''}, identical {same} of {len(valid)}")
+        for i in valid:
+            if answers[name][i].sql != peer[i].sql:
+                print(f"    {answers[name][i].sql}\n    for  {peer[i].sql}")
 
 
 def _is_query(sql: str, example: Example) -> bool:
