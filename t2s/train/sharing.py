@@ -90,7 +90,8 @@ def shares_exactly(model: Any, examples: Sequence[Encoded], pad_token_id: int) -
     Attention that transformers writes out (``eager``) adds a mask of yes and no instead of obeying it, which a base
     whose attention is nearly even does not show: it is not asked.
     """
-    pair = next((row.examples[:2] for row in rows_of(examples) if row.trunk), None)
+    by_table = sorted(examples, key=lambda example: example.table)  # as batches will put them
+    pair = next((row.examples[:2] for row in rows_of(by_table) if row.trunk), None)
     if pair is None:
         return True
     if getattr(model.config, "_attn_implementation", "eager") == "eager":
