@@ -9,7 +9,8 @@ quickstart: .venv/model
 	$(BIN)/t2s quickstart
 
 test: .venv/dev
-	$(BIN)/python -m pytest -m "not real and not chaos"
+	$(BIN)/python -m pytest -n 2 tests/unit
+	$(BIN)/python -m pytest -m "not real and not chaos" --ignore=tests/unit
 
 # The tests that train the pretrained SmolLM2-135M.
 real: .venv/dev .venv/model

@@ -20,6 +20,7 @@ from t2s.config import load
 from t2s.model.adapter import read_manifest
 from t2s.track.journal import read_journal
 from t2s.train.launch import prepare_texts
+from t2s.train.measure import Validation
 
 pytestmark = pytest.mark.usefixtures("ray")
 
@@ -83,21 +84,23 @@ def test_as_many_workers_as_there_is_room_for_measure_what_one_measures_and_end_
 ) -> None:
     common = [*people_overrides(tmp_path), "training.report_to=none", "training.eval_ex_samples=12"]
     common += ["training.metric_for_best=eval_ex", "training.early_stopping_patience=2"]
-    one = ["--name", "one", *common]
+    config = load([], common)
+    trainer = tiny_trainer(config, tmp_path / "alone", texts := prepare_texts(config)[0])
+    trainer.validation = Validation(config, texts.questions)
+    trainer.train()
+    alone = [row for row in trainer.state.log_history if "eval_loss" in row]
     both = ["--name", "both", *common, "training.num_workers=[1, 2]", "training.batch_size=4"]
-    assert run(["train", *one]) == 0 and run(["train", *both]) == 0
-    validations = [[row for row in journal(tmp_path / name) if "eval_loss" in row] for name in ("one", "both")]
-    assert len(validations[0]) == len(validations[1]) > 2
-    for alone, shared in zip(*validations, strict=True):
-        assert shared["step"] == alone["step"]
-        assert shared["eval_loss"] == pytest.approx(alone["eval_loss"], abs=1e-3)
-        assert (shared["eval_ex"], shared["eval_ex_n"]) == (alone["eval_ex"], 12)
-    sizes = {
-        json.loads(file.read_text())["world_size"] for file in (tmp_path / "both").glob("checkpoints/*/manifest.json")
-    }
-    assert sizes == {2}
-    kept = [read_manifest(tmp_path / name / "adapter")["steps"] for name in ("one", "both")]
-    assert kept[0] == kept[1] < validations[0][-1]["step"] < 24, "both ended early, with the same best step"
+    assert run(["train", *both]) == 0
+    shared = [row for row in journal(tmp_path / "both") if "eval_loss" in row]
+    assert len(shared) == len(alone) > 2
+    for one, two in zip(alone, shared, strict=True):
+        assert two["step"] == one["step"]
+        assert two["eval_loss"] == pytest.approx(one["eval_loss"], abs=1e-3)
+        assert (two["eval_ex"], two["eval_ex_n"]) == (one["eval_ex"], 12)
+    manifests = (tmp_path / "both").glob("checkpoints/*/manifest.json")
+    assert {json.loads(file.read_text())["world_size"] for file in manifests} == {2}
+    kept = read_manifest(tmp_path / "both" / "adapter")["steps"]
+    assert kept == trainer.state.best_global_step < alone[-1]["step"] < 24, "both ended early, with the same best step"
 
 
 def train_workers() -> list[psutil.Process]:
