@@ -24,9 +24,9 @@ _SAY_S = 60.0
 def plan_hosts(config: Config, texts: Any, say: Callable[[str], None]) -> tuple[int, Config]:
     """How many hosts, and ``config`` with passes that they have the memory for.
 
-    One host a GPU, or one for each ``ray.worker_cpus`` CPUs; never more than trials. Where a base and two slots on each
-    would not fit, an optimizer step is made of more and smaller passes, which changes none of its numbers; where even
-    passes of one example do not fit, there are fewer hosts.
+    One host a GPU, or one for each ``ray.worker_cpus`` CPUs; never more than trials. Where a base with the slots that
+    will be in use (at most two are made room for) would not fit, an optimizer step is made of more and smaller passes,
+    which changes none of its numbers; where even passes of one example do not fit, there are fewer hosts.
 
     Raises:
         ConfigError: ``search.hosts`` asks for more than there are.
@@ -41,25 +41,27 @@ def plan_hosts(config: Config, texts: Any, say: Callable[[str], None]) -> tuple[
         raise ConfigError(f"search.hosts={asked}: this Ray has {what}")
     count = asked or max(1, min(there, config.search.num_trials, config.search.max_concurrent_trials or there))
     sharing = 1 if gpus else -(-count // num_nodes())
-    config, fits = _fit_passes(config, texts, sharing, say)
+    together = config.search.max_concurrent_trials or config.search.num_trials // 3
+    slots = config.search.slots or min(2, max(1, -(-together // count)))
+    config, fits = _fit_passes(config, texts, sharing, slots, say)
     return (count if asked or fits >= sharing else max(1, fits) * num_nodes()), config
 
 
-def _fit_passes(config: Config, texts: Any, sharing: int, say: Callable[[str], None]) -> tuple[Config, int]:
-    """``config`` with passes so small that ``sharing`` hosts fit on one device, and how many do."""
+def _fit_passes(config: Config, texts: Any, sharing: int, slots: int, say: Callable[[str], None]) -> tuple[Config, int]:
+    """``config`` with passes so small that ``sharing`` hosts of ``slots`` fit on one device, and how many do."""
     from t2s.search.slots.memory import find_place, hosts_in
     from t2s.train.saved import Uncountable
 
     place, wanted = find_place(config), config.training.batch_size
     try:
-        while (fits := hosts_in(place, config, texts)) < sharing and config.training.batch_size % 2 == 0:
+        while (fits := hosts_in(place, config, texts, slots)) < sharing and config.training.batch_size % 2 == 0:
             config = _halved(config)
     except Uncountable:  # memory is then known once it is measured
         return config, sharing
     if config.training.batch_size < wanted:
         say(
-            f"passes of {config.training.batch_size} examples instead of {wanted}, so that a base and two slots fit "
-            f"{sharing} times in memory; an optimizer step stays what it is"
+            f"passes of {config.training.batch_size} examples instead of {wanted}, so that a base with {slots} slot(s) "
+            f"fits {sharing} times in memory; an optimizer step stays what it is"
         )
     return config, fits
 

@@ -74,8 +74,8 @@ def find_room(config: Config, texts: TrainingTexts, files: BaseFiles, device: to
     return Room(free, found.adapter + (found.activations_checkpointed if on else found.activations))
 
 
-def hosts_in(place: Place, config: Config, texts: TrainingTexts) -> int:
-    """How many processes fit at ``place``, each with a base and two slots (one, if there is one trial at a time).
+def hosts_in(place: Place, config: Config, texts: TrainingTexts, slots: int) -> int:
+    """How many processes fit at ``place``, each with a base and ``slots`` slots.
 
     Raises:
         Uncountable: the architecture's memory is not known before it is used.
@@ -83,7 +83,6 @@ def hosts_in(place: Place, config: Config, texts: TrainingTexts) -> int:
     found = estimate(_largest(config), texts, place)
     on = config.training.gradient_checkpointing is True
     a_slot = found.adapter + (found.activations_checkpointed if on else found.activations)
-    slots = config.search.slots or min(2, config.search.num_trials, config.search.max_concurrent_trials or 2)
     return int(_MARGIN * place.memory // (found.memory(on) + (slots - 1) * a_slot))
 
 

@@ -77,7 +77,7 @@ def test_passes_become_smaller_until_all_hosts_fit_and_a_step_stays(
     config, said = load([], ["training.batch_size=8", "training.gradient_accumulation_steps=3"]), list[str]()
     place = Place("cpu", "cpu", memory_gb * GB, "fp32", 1.0)
     with patch.object(memory, "estimate", estimated), patch.object(memory, "find_place", return_value=place):
-        found, count = pool._fit_passes(config, None, hosts, said.append)
+        found, count = pool._fit_passes(config, None, hosts, 2, said.append)
     assert (found.training.batch_size, count >= hosts) == (batch, fits)
     assert found.training.batch_size * found.training.gradient_accumulation_steps == 24
     assert [f"passes of {batch} examples instead of 8" in line for line in said] == ([] if batch == 8 else [True])
