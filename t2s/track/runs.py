@@ -152,8 +152,12 @@ class Tracker:
             return call(self._connected)
         except Exception as error:  # fault boundary: tracking must never end a run
             if not self._warned:
-                uri = tracking_uri(self._config)
-                log.warning("MLflow at %s: %s; going on without, metrics.jsonl is complete", uri, _first_line(error))
+                log.warning(
+                    "MLflow at %s: %s; going on without: metrics.jsonl is complete, and `t2s track replay RUN_DIR` sends "
+                    "it later",
+                    tracking_uri(self._config),
+                    _first_line(error),
+                )
             self._warned = True
             return None
 
