@@ -153,8 +153,8 @@ class Tracker:
         except Exception as error:  # fault boundary: tracking must never end a run
             if not self._warned:
                 log.warning(
-                    "MLflow at %s: %s; going on without: metrics.jsonl is complete, and `t2s track replay RUN_DIR` sends "
-                    "it later",
+                    "MLflow at %s: %s; going on without: metrics.jsonl is complete, and `t2s track replay RUN_DIR` "
+                    "sends it later",
                     tracking_uri(self._config),
                     _first_line(error),
                 )
