@@ -17,6 +17,7 @@ from t2s.search.plots import lanes
 from t2s.search.record import STUDY, RungRecord, Trial
 from t2s.search.report import write_report
 
+CHROMIUM = shutil.which("chromium")
 HOSTILE = "</script><script>document.title = 'ran'</script><img src=x onerror=\"document.title = 'ran'\">\x1b[31m"
 
 
@@ -81,24 +82,30 @@ def test_a_report_needs_nothing_but_itself(tmp_path: Path) -> None:
     assert html.count("plotly.js v") == 1
 
 
-def test_a_hostile_setting_or_error_stays_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def hostile_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The page of a search whose settings and errors are markup; it lies in ``tmp_path/bad``."""
     function = tmp_path / "hostile_space.py"
     function.write_text(
         "def space(trial):\n    trial.suggest_float('x', 0, 1)\n"
         f"    return {{'target_modules': [{HOSTILE!r}], 'r': 8}}\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    html = report_of(tmp_path / "bad", overrides=["search.space.function=hostile_space:space"], error=HOSTILE)
-    page = Page(html)
-    assert "</script><script>document.title" in page.text and "\x1b" not in html
+    return report_of(tmp_path / "bad", overrides=["search.space.function=hostile_space:space"], error=HOSTILE)
+
+
+def test_a_hostile_setting_or_error_stays_text(hostile_report: str) -> None:
+    page = Page(hostile_report)
+    assert "</script><script>document.title" in page.text and "\x1b" not in hostile_report
     assert sum(tag == "script" for tag, _ in page.tags) == 2 + len(page.figures)
     assert not [tag for tag, _ in page.tags if tag == "img"]
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium here: the page was parsed, not opened")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: the page is parsed, not opened")
+def test_a_browser_draws_the_figures_and_runs_nothing_hostile(tmp_path: Path, hostile_report: str) -> None:
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     opened = subprocess.run(
-        [chromium, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
+        [str(CHROMIUM), *flags, f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000", "--dump-dom",
          (tmp_path / "bad" / "report.html").as_uri()],
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
