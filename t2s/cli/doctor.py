@@ -14,11 +14,11 @@ from t2s.cli.console import out
 from t2s.config import Config
 from t2s.errors import EXIT_ENVIRONMENT, EXIT_OK, T2SError
 from t2s.runtime import pin_paths
+from t2s.serve.access import check_address, load_digests
 
 MIN_FREE_GB = 5
 SAMPLE = 500
 """Training examples that the tokenizer is tried on; a run checks all of its own."""
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -151,11 +151,10 @@ def _port(config: Config) -> Check:
     with socket.socket() as probe:
         if probe.connect_ex((serve.host, serve.port)) == 0:
             return Check("port", "warn", f"serve.port={serve.port} is in use", "set serve.port to a free one")
-    if serve.host not in LOOPBACK:
-        return Check(
-            "port", "fail", f"serve.host={serve.host} is reachable from outside, without authentication",
-            "set serve.host=127.0.0.1 and put an authenticating proxy in front",
-        )  # fmt: skip
+    try:
+        check_address(serve, load_digests(serve))
+    except T2SError as error:
+        return Check("port", "fail", str(error), "make a token: openssl rand -hex 32")
     return Check("port", "pass", f"{serve.host}:{serve.port} is free")
 
 

@@ -16,8 +16,9 @@ import typer
 from t2s import __version__
 from t2s.cli.console import err
 from t2s.cli.data import data_app
+from t2s.cli.plain import plain
 from t2s.config import Config
-from t2s.errors import EXIT_INTERRUPTED, EXIT_OK, T2SError
+from t2s.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, T2SError
 
 app = typer.Typer(
     name="t2s",
@@ -38,6 +39,7 @@ AdapterPath = Annotated[
     str,
     typer.Option(help="An adapter's directory, `champion`, a version number, or `none` for the bare base."),
 ]
+Promote = Annotated[bool, typer.Option("--promote", help="Then do what `t2s promote` does with the adapter.")]
 
 
 def main() -> None:
@@ -51,7 +53,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         code = app(arguments, standalone_mode=False)
     except T2SError as error:
-        err.print(f"error: {error}", style="red", markup=False)
+        err.print(f"error: {plain(str(error))}", style="red", markup=False)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted")
@@ -62,7 +64,7 @@ def run(arguments: list[str] | None = None) -> int:
         usage = _usage_error(error)
         if usage is None:
             raise
-        err.print(f"error: {usage}", style="red", markup=False)
+        err.print(f"error: {plain(usage)}", style="red", markup=False)
         return 2
     return code if isinstance(code, int) else EXIT_OK
 
@@ -98,6 +100,7 @@ def train(
     batch_size: Annotated[int | None, typer.Option(help="Examples a worker takes in one forward pass.")] = None,
     resume: Annotated[str | None, typer.Option(help="Go on with this run: its directory, its name, or `last`.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen; start nothing.")] = False,
+    promote: Promote = False,
 ) -> None:
     """Fine-tune an adapter (Ray Train, TRL, QLoRA)."""
     from t2s.cli.verbs import resume_verb, train_verb
@@ -113,10 +116,13 @@ def train(
         from t2s.cli.dry_run import dry_run_verb
 
         dry_run_verb(_load(config, overrides, flags))
-    elif resume is not None:
-        resume_verb(resume, config, [*overrides, *_given(flags)], name)
+        return
+    if resume is not None:
+        run_dir = resume_verb(resume, config, [*overrides, *_given(flags)], name)
     else:
-        train_verb(_load(config, overrides, flags), name)
+        run_dir = train_verb(_load(config, overrides, flags), name)
+    if promote:
+        _promote_run(run_dir)
 
 
 @app.command()
@@ -132,6 +138,7 @@ def search(
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Only write this search's report.html anew.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    promote: Promote = False,
 ) -> None:
     """Search for a better setting: many adapters side by side on one base (Ray Tune, Optuna, ASHA)."""
     from t2s.cli.search import parse_budget, report_verb, resume_search_verb, search_verb
@@ -141,12 +148,17 @@ def search(
         "search.time_budget_s": parse_budget(budget) if budget is not None else None,
         "search.max_examples": examples,
     }
+    if promote and as_json:
+        raise ConfigError("--promote and --json do not go together: t2s promote judges the winner afterwards")
     if report is not None:
         report_verb(report)
-    elif resume is not None:
-        resume_search_verb(resume, config, [*overrides, *_given(flags)], name, as_json)
+        return
+    if resume is not None:
+        run_dir = resume_search_verb(resume, config, [*overrides, *_given(flags)], name, as_json)
     else:
-        search_verb(_load(config, overrides, flags), name, as_json)
+        run_dir = search_verb(_load(config, overrides, flags), name, as_json)
+    if promote:
+        _promote_run(run_dir)
 
 
 @app.command()
@@ -165,6 +177,35 @@ def evaluate(
     from t2s.cli.verbs import evaluate_verb
 
     evaluate_verb(_load(config, overrides), adapter_path, split, max_samples, base, name)
+
+
+@app.command()
+def promote(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[VERSION] [KEY.PATH=VALUE]...",
+            help="A version number, `challenger` (the newest, the default), or the directory of a run.",
+        ),
+    ] = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    evaluation: Annotated[Path | None, typer.Option(help="Judge by this evaluation instead of a new one.")] = None,
+    min_gain: Annotated[float, typer.Option(help="Points of accuracy that it must gain.")] = 0.0,
+    max_p: Annotated[float, typer.Option(help="McNemar's exact p that it must not exceed.")] = 0.05,
+    split: Annotated[str, typer.Option(help="Questions of a new evaluation: train, val or test.")] = "test",
+    max_samples: Annotated[int | None, typer.Option(min=1, help="Ask this many, drawn with the seed.")] = None,
+    force: Annotated[str | None, typer.Option(metavar="WHY", help="Promote without a test, for this reason.")] = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Make the champion before this one champion.")] = False,
+) -> None:
+    """Make a version the champion, if it is better than the champion on the same questions."""
+    from t2s.cli.promote import promote_verb, roll_back_verb, split_words
+    from t2s.gate import Gate
+
+    version, overrides = split_words(words)
+    gate = Gate(max_p, min_gain)
+    if rollback:
+        raise typer.Exit(roll_back_verb(_load(config, overrides), version, evaluation, force))
+    raise typer.Exit(promote_verb(_load(config, overrides), version, evaluation, gate, split, max_samples, force))
 
 
 @app.command()
@@ -236,8 +277,14 @@ def infer(
     database: Annotated[Path | None, typer.Option(help="A SQLite file to ask, instead of a schema.")] = None,
     table: Annotated[str | None, typer.Option(help="The table of that file, if it has several.")] = None,
     examples: Annotated[bool, typer.Option("--examples", help="Answer three built-in questions.")] = False,
-    input: Annotated[Path | None, typer.Option(help="JSONL lines of question and schema (or database).")] = None,
-    output: Annotated[Path | None, typer.Option(help="Where the answers go; standard output if absent.")] = None,
+    input: Annotated[
+        Path | None,
+        typer.Option(help="A .jsonl, .csv or .parquet file: question, and schema or database (and table), a row."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="A new .jsonl, .csv or .parquet file; the same command goes on where it was killed."),
+    ] = None,
     interactive: Annotated[bool, typer.Option("--interactive", help="Ask one question after the other.")] = False,
 ) -> None:
     """Turn questions into SQL: one, a file of them, or interactively."""
@@ -267,6 +314,26 @@ def serve(
     from t2s.cli.serve import serve_command
 
     serve_command(_load(config, overrides, {"serve.port": port}))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="In words.")],
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    db: Annotated[str | None, typer.Option(help="A database that the endpoint has attached.")] = None,
+    schema: Annotated[str | None, typer.Option(help='"TABLE: t ( id (real), name (text) )", instead.')] = None,
+    table: Annotated[str | None, typer.Option(help="One table of the database.")] = None,
+    url: Annotated[str | None, typer.Option(help="The endpoint; serve.host and serve.port if absent.")] = None,
+    execute: Annotated[bool, typer.Option(help="Run the SQL there and show its rows.")] = True,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds that one attempt may take.")] = 120.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Ask a running endpoint; it is asked again while it is full, restarting or away. Token: T2S_SERVE_TOKEN."""
+    from t2s.cli.ask import ask_verb
+
+    resolved = _load(config, overrides)
+    raise typer.Exit(ask_verb(resolved, question, db, schema, table, url, execute, timeout, as_json))
 
 
 @app.command()
@@ -348,6 +415,12 @@ def track_replay(
 
     own = [run_dir / "config.yaml"] if not config and (run_dir / "config.yaml").is_file() else config
     typer.echo(f"{replay(run_dir, _load(own, overrides))} values sent")
+
+
+def _promote_run(run_dir: Path) -> None:
+    from t2s.cli.promote import promote_run
+
+    raise typer.Exit(promote_run(run_dir))
 
 
 def _load(files: list[Path], overrides: list[str], flags: Mapping[str, object] | None = None) -> Config:

@@ -33,18 +33,18 @@ _AROUND = 8
 """Lines of a terminal that are not for trials: the table's frame, and some of what was said before."""
 
 
-def search_verb(config: Config, name: str | None, as_json: bool = False) -> None:
-    """Search for a better setting."""
+def search_verb(config: Config, name: str | None, as_json: bool = False) -> Path:
+    """Search for a better setting; returns the search's directory."""
     from t2s.track.files import refuse_taken
 
     config = pin_paths(config)
     refuse_taken(config.output_dir, name)  # before a local Ray takes its seconds to start
-    _search(config, name, None, as_json)
+    return _search(config, name, None, as_json)
 
 
 def resume_search_verb(
     run: str, files: Sequence[Path], overrides: Sequence[str], name: str | None, as_json: bool = False
-) -> None:
+) -> Path:
     """Go on with a search that was ended; of one that has finished the report is written anew."""
     from t2s.search.resume import plan_resume
 
@@ -56,8 +56,8 @@ def resume_search_verb(
     if plan.is_finished:
         say(f"{plan.search_dir} has finished: nothing is left to do")
         report_verb(plan.search_dir)
-    else:
-        _search(plan.config, None, plan.search_dir, as_json)
+        return plan.search_dir
+    return _search(plan.config, None, plan.search_dir, as_json)
 
 
 def report_verb(search_dir: Path) -> None:
@@ -196,7 +196,7 @@ def verdict(result: SearchResult) -> str:
     return f"winner against the configured setting: {change_text(found.against_default)}"
 
 
-def _search(config: Config, name: str | None, resume: Path | None, as_json: bool) -> None:
+def _search(config: Config, name: str | None, resume: Path | None, as_json: bool) -> Path:
     from t2s.model.base import find_base
     from t2s.search.run import search
     from t2s.search.space import check_space
@@ -211,6 +211,7 @@ def _search(config: Config, name: str | None, resume: Path | None, as_json: bool
         show_search(result)
         out.print(str(result.search_dir / "report.html"), markup=False)
     _say_next(result)
+    return result.search_dir
 
 
 def _say_next(result: SearchResult) -> None:

@@ -21,9 +21,10 @@ def serve_command(config: Config) -> None:
     Raises what :func:`t2s.serve.run.start` raises.
     """
     from t2s.runtime import pin_paths, ray_session
-    from t2s.serve.run import check_adapter, check_databases, check_port, start, stop
+    from t2s.serve.run import check_access, check_adapter, check_databases, check_port, start, stop
 
     config = pin_paths(config)
+    check_access(config)
     check_databases(config)
     local = not (config.ray.address or os.environ.get("RAY_ADDRESS"))
     if local:  # a cluster may serve on this port already, to be replaced

@@ -13,16 +13,16 @@ from t2s.errors import ConfigError, suggest
 from t2s.runtime import pin_paths, ray_session, uses_gpu
 
 
-def train_verb(config: Config, name: str | None) -> None:
-    """Train one adapter."""
+def train_verb(config: Config, name: str | None) -> Path:
+    """Train one adapter; returns the run's directory."""
     from t2s.track.files import refuse_taken
 
     config = pin_paths(config)
     refuse_taken(config.output_dir, name)  # before a local Ray takes its seconds to start
-    _train(config, name)
+    return _train(config, name)
 
 
-def resume_verb(run: str, files: Sequence[Path], overrides: Sequence[str], name: str | None) -> None:
+def resume_verb(run: str, files: Sequence[Path], overrides: Sequence[str], name: str | None) -> Path:
     """Go on with a training that was ended; one that has finished is shown."""
     from t2s.train.launch import ADAPTER
     from t2s.train.resume import plan_resume
@@ -33,11 +33,11 @@ def resume_verb(run: str, files: Sequence[Path], overrides: Sequence[str], name:
     if plan.is_finished:
         say(f"{plan.run_dir} has finished: nothing is left to do")
         out.print(str(plan.run_dir / ADAPTER), markup=False)
-    else:
-        _train(plan.config, None, plan)
+        return plan.run_dir
+    return _train(plan.config, None, plan)
 
 
-def _train(config: Config, name: str | None, plan: Any = None) -> None:
+def _train(config: Config, name: str | None, plan: Any = None) -> Path:
     from t2s.model.base import find_base
     from t2s.train.launch import train
 
@@ -54,6 +54,7 @@ def _train(config: Config, name: str | None, plan: Any = None) -> None:
         f"t2s infer --adapter-path {short(result.adapter)} --interactive {same}",
         f"t2s ui {same}",
     )
+    return Path(result.run_dir)
 
 
 def evaluate_verb(

@@ -448,12 +448,30 @@ class ServeConfig(Section):
     """How long the first request of a batch waits for others."""
     max_queued_requests: int = Field(default=64, ge=-1, le=2**31 - 1)
     """Requests that may wait; more are refused with 429. -1 is no limit."""
+    max_batch_questions: Count = 64
+    """Questions that one ``POST /v1/sql/batch`` may bring."""
+    request_timeout_s: float = Field(default=60.0, gt=0)
+    """Seconds until a request that has no answer yet is given up and gets 504."""
+    follow_s: float = Field(default=30.0, ge=0)
+    """Where ``adapter`` is an alias: seconds between looks at the registry, whose newer version replaces the one that
+    answers without missing a question. 0 stays with the first."""
+    drain_timeout_s: float = Field(default=20.0, ge=0)
+    """Seconds that requests under way get to finish when the endpoint stops; new ones get 503 meanwhile."""
+    token_file: FilePath | None = None
+    """A file of bearer tokens, one a line; who asks must send one. None is the environment's T2S_SERVE_TOKEN."""
+    allow_public: bool = False
+    """Listen on an address that others can reach although there is no token."""
     databases: dict[Name, FilePath] = {}
-    """SQLite files that questions may be asked of, by name; opened read-only in the sandbox."""
+    """SQLite and DuckDB files that questions may be asked of, by name; opened read-only in the sandbox."""
     max_rows: Count = 100
     """Rows returned at most."""
     timeout_s: float = Field(default=2.0, gt=0)
     """Seconds a query may run."""
+
+    @property
+    def in_hand(self) -> int:
+        """Questions that replicas hold: while one batch is generated, the next one gathers."""
+        return 2 * self.max_batch_size * self.num_replicas
 
 
 class TrackingConfig(Section):

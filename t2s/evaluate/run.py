@@ -21,6 +21,7 @@ from t2s.evaluate.score import Scorer
 from t2s.evaluate.table import SIDES, to_markdown
 from t2s.generate.core import Generation, Request
 from t2s.generate.regime import describe_decoding
+from t2s.model.adapter import weights_hash
 from t2s.prompt import regime
 
 PREDICTIONS, RESULTS, REPORT, PAGE = "predictions.jsonl", "evaluation.json", "report.md", "report.html"
@@ -81,6 +82,7 @@ def evaluate(
         "data": about,
         "base": config.model.name,
         "adapter": {side: str(path) if path else None for side, path in adapters.items()},
+        "adapter_sha256": {side: weights_hash(path) for side, path in adapters.items() if path},
         "prompt_regime": regime(config.prompt),
         "decoding": describe_decoding(config.inference),
         **counted,

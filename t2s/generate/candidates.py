@@ -74,6 +74,7 @@ def _extended(writer: Writer, token: int, score: float) -> Writer:
     new = writer.fork()
     new.pending = new.write(token)
     new.score = score
+    new.stop_if_asked()
     return new
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from t2s.data.core import TableRef
@@ -14,11 +15,15 @@ class Request:
     """A question and the schema that it is asked of, with sample values where the prompt shows some.
 
     ``source`` is where the rows are, as in :class:`t2s.data.core.Example`; only execution-guided decoding reads it.
+    ``max_tokens`` can only shorten ``inference.max_new_tokens``. ``should_stop`` is asked between the passes of the
+    decoder: once true, the answer ends where it is, unfinished, and its place in the batch is free.
     """
 
     question: str
     schema: Schema
     source: TableRef | Path | None = None
+    max_tokens: int | None = None
+    should_stop: Callable[[], bool] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Decoder:
         batch = self.begin(writers, prefixes)
         rows = list(range(len(writers)))
         unsaved = [len(prefix) if self.prefixes.find(prefix) is None else 0 for prefix in prefixes]
-        while live := [row for row in rows if not writers[row].is_over]:
+        while live := _wanted(writers, rows):
             if len(live) <= _DROP_BELOW * len(rows):
                 batch.choose([rows.index(row) for row in live])
                 rows = live
@@ -112,6 +112,13 @@ class Decoder:
         room = self._free_tokens // len(live)
         drafts = None if sampling or room < 2 else self.drafts
         return [Plan([]) if writer.is_over else writer.plan(width, room, drafts) for writer in writers]
+
+
+def _wanted(writers: Sequence[Writer], rows: Sequence[int]) -> list[int]:
+    """The rows that go on: not over, and somebody still waits for them."""
+    for row in rows:
+        writers[row].stop_if_asked()
+    return [row for row in rows if not writers[row].is_over]
 
 
 def best_width(pending: Sequence[int], pass_cost: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import Any
 
 from t2s.config import InferenceConfig, PromptConfig
@@ -72,6 +73,12 @@ class Generator:
         """What the model is given to continue."""
         return [build_prompt(request.question, request.schema, self.prompt) for request in requests]
 
+    def with_inference(self, config: InferenceConfig) -> Generator:
+        """The same weights and memory under another way of decoding; one caller at a time for both together."""
+        other = copy(self)
+        other.config, other.judge = config, Judge(config.drop_empty)
+        return other
+
     def forget(self) -> None:
         """Drop what is remembered of schemas: the weights have changed."""
         self.decoder.prefixes.clear()
@@ -111,7 +118,9 @@ class Generator:
         config = self.config
         constraint = constraint_for(self.tokenizer, config.grammar, config.values, request.schema, request.question)
         question = prompt[len(shared) :]
-        return Writer(prompt, question, config.max_new_tokens, self.ends, self._vocabulary(), constraint)
+        limit = min(request.max_tokens or config.max_new_tokens, config.max_new_tokens)
+        stop = request.should_stop
+        return Writer(prompt, question, limit, self.ends, self._vocabulary(), constraint, should_stop=stop)
 
     def read(self, writer: Writer) -> Generation:
         """What was written, as text and SQL."""

@@ -57,6 +57,7 @@ class _Follow(StoppingCriteria):
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         for token, writer in zip(input_ids[:, -1].tolist(), self._writers, strict=True):
+            writer.stop_if_asked()
             if not writer.is_over:
                 writer.write(token, forced=False)
         return torch.tensor([writer.is_over for writer in self._writers], device=input_ids.device)

@@ -43,6 +43,8 @@ class Writer:
     """Whether it came to an end by itself, and not into the limit."""
     score: float = 0.0
     """Sum of the log-probabilities of its decisions among what was allowed, where they are asked for."""
+    should_stop: Callable[[], bool] | None = None
+    """Whether nobody wants the answer any more."""
 
     def start(self, known: int) -> None:
         """Begin after the first ``known`` tokens of the prompt, with what the grammar forces at once."""
@@ -89,6 +91,10 @@ class Writer:
         """Write ``token`` and what the grammar forces after it; return them, cut at the end or the limit."""
         taken = self.constraint is not None and self.constraint.take(token)
         return self._append([token, *(self.constraint.forced() if taken and forced and self.constraint else ())])
+
+    def stop_if_asked(self) -> None:
+        """End here, unfinished, if nobody wants the answer any more."""
+        self.is_over = self.is_over or (self.should_stop is not None and self.should_stop())
 
     def fork(self) -> Writer:
         """A copy that goes its own way."""

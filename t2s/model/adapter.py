@@ -143,6 +143,11 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
+def weights_hash(directory: Path) -> str:
+    """SHA-256 of the weights of the adapter in ``directory``: what one adapter is known by."""
+    return _sha256(directory / _NEEDED[0])
+
+
 def load_adapter(model: Any, directory: Path, base: BaseFiles, prompt: PromptConfig) -> Any:
     """``model`` with the adapter of ``directory``, in eval mode; an :class:`AdapterError` if it does not fit."""
     from peft import PeftModel

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from t2s.errors import DataError, RunError, SetupError
+from t2s.serve.access import TOKEN_VARIABLE, is_loopback
 
 ATTEMPTS = 4
 MAX_WAIT_S = 10.0
+RETRIED = (429, 500, 502, 503)
+"""Not 504: a question that took too long would again."""
 
 
 def ask(
@@ -21,8 +26,12 @@ def ask(
     table: str | None = None,
     execute: bool = True,
     timeout_s: float = 120.0,
+    token: str | None = None,
 ) -> dict[str, Any]:
     """``POST /v1/sql`` and return the answer; retries when the endpoint is full, restarting or away.
+
+    ``token`` is sent as a bearer token; None sends what T2S_SERVE_TOKEN holds to an endpoint on this machine, and
+    nothing to another one.
 
     Raises:
         DataError: the endpoint refuses the question (its own line).
@@ -31,22 +40,30 @@ def ask(
     """
     given = {"question": question, "schema": schema, "database": database, "table": table, "execute": execute}
     body = {key: value for key, value in given.items() if value is not None}
-    problem = ""
+    headers, problem = _authorization(url, token), ""
     for attempt in range(ATTEMPTS):
         try:
-            response = httpx.post(f"{url.rstrip('/')}/v1/sql", json=body, timeout=timeout_s, trust_env=False)
+            response = httpx.post(
+                f"{url.rstrip('/')}/v1/sql", json=body, headers=headers, timeout=timeout_s, trust_env=False
+            )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise SetupError(f"{url!r} is not an endpoint's address: {error}; try http://127.0.0.1:8000") from None
         except httpx.TransportError as error:
             problem, wait_s = f"{type(error).__name__} {error}", 0.5 * 2**attempt
         else:
-            if response.status_code not in (429, 502, 503):
+            if response.status_code not in RETRIED:
                 return _read(response)
             problem, wait_s = _error(response), _retry_after(response, attempt)
         if attempt < ATTEMPTS - 1:
             time.sleep(min(wait_s, MAX_WAIT_S))
     kind = RunError if problem.startswith("HTTP") else SetupError
     raise kind(f"{url}: no answer after {ATTEMPTS} attempts ({problem}); is it up? start one: t2s serve")
+
+
+def _authorization(url: str, token: str | None) -> dict[str, str]:
+    if token is None and is_loopback(urlsplit(url).hostname or ""):
+        token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""The HTTP edge: the size limit on bodies, errors as one JSON line, and the headers of the playground.
+"""The HTTP edge: limits on bodies and time, errors as one JSON line, and the headers of the playground.
 
-Not covered: who may call. The endpoint has no tokens yet; it listens on loopback unless told otherwise.
+Not covered: who may call, which is :mod:`t2s.serve.access`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -21,7 +22,7 @@ from starlette.exceptions import HTTPException
 from t2s.errors import T2SError
 from t2s.serve.schemas import MAX_BODY_BYTES
 
-RETRY_AFTER_S = 2
+OPENAI_PATHS = frozenset({"/v1/chat/completions", "/v1/models"})
 log = logging.getLogger("ray.serve")
 
 
@@ -44,7 +45,7 @@ class LimitBody:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > self.max_bytes:
-                response = failure(413, f"the body is over {self.max_bytes} bytes")
+                response = failure(scope["path"], 413, f"the body is over {self.max_bytes} bytes")
                 return await response(scope, receive, send)
         sent = False
 
@@ -58,20 +59,49 @@ class LimitBody:
         return await self.app(scope, replay, send)
 
 
-def failure(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """``{"error": one line}``."""
-    return JSONResponse({"error": " ".join(message.split())[:500]}, status, headers)
+class LimitTime:
+    """ASGI middleware: 504 for what has no answer in time. The work is cancelled, down to the decoder."""
+
+    def __init__(self, app: Any, seconds: float) -> None:
+        """``seconds`` from the whole body to the beginning of the answer."""
+        self.app, self.seconds = app, seconds
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Pass on, for a while."""
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        began = False
+
+        async def noted(message: Any) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self.seconds):
+                await self.app(scope, receive, noted)
+        except TimeoutError:
+            if began:
+                raise
+            line = f"no answer within {self.seconds:g} s (serve.request_timeout_s)"
+            await failure(scope["path"], 504, line)(scope, receive, send)
 
 
-def build_api(version: str) -> FastAPI:
-    """An application without routes. No docs page: FastAPI's loads scripts from another host."""
-    api = FastAPI(title="t2s", version=version, docs_url=None, redoc_url=None)
-    api.add_middleware(LimitBody)
+def failure(path: str, status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """``{"error": one line}``; on OpenAI's paths the line stands where OpenAI's clients look for it."""
+    line = " ".join(message.split())[:500].encode("utf-8", "replace").decode()
+    if path not in OPENAI_PATHS:
+        return JSONResponse({"error": line}, status, headers)
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return JSONResponse({"error": {"message": line, "type": kind, "param": None, "code": str(status)}}, status, headers)
+
+
+def add_handlers(api: FastAPI) -> None:
+    """Every error is one line; a bug's inside stays in the log."""
     api.add_exception_handler(RequestValidationError, _invalid)
     api.add_exception_handler(HTTPException, _http)
     api.add_exception_handler(T2SError, _user_error)
     api.add_exception_handler(Exception, _bug)
-    return api
 
 
 def playground() -> HTMLResponse:
@@ -104,18 +134,18 @@ async def _invalid(request: Request, error: Any) -> JSONResponse:
         place = ".".join(str(part) for part in detail["loc"][1:])
         message = detail["msg"].removeprefix("Value error, ")
         problems.append(f"{place}: {message}" if place else message)
-    return failure(422, "; ".join(problems))
+    return failure(request.url.path, 422, "; ".join(problems))
 
 
 async def _http(request: Request, error: Any) -> JSONResponse:
-    return failure(error.status_code, str(error.detail), error.headers)
+    return failure(request.url.path, error.status_code, str(error.detail), error.headers)
 
 
 async def _user_error(request: Request, error: Any) -> JSONResponse:
-    return failure(422, str(getattr(error, "cause", None) or error))
+    return failure(request.url.path, 422, str(getattr(error, "cause", None) or error))
 
 
 async def _bug(request: Request, error: Any) -> JSONResponse:
     """Ours: the log has the traceback, the caller one line without its inside."""
     log.error("%s %s failed: %s", request.method, request.url.path, json.dumps(str(error)[:2000]))
-    return failure(500, "internal error; the endpoint's log has the details")
+    return failure(request.url.path, 500, "internal error; the endpoint's log has the details")

@@ -4,41 +4,43 @@ from __future__ import annotations
 
 import logging
 import socket
-import sqlite3
 import time
 from typing import Any
 
 from t2s.config import Config
 from t2s.errors import DataError, RunError, SetupError
+from t2s.sql.database import schema_of_database
 
 APP = "t2s"
 GENERATOR = "t2s.generate:load_generator"
 READY_TIMEOUT_S = 60.0
+log = logging.getLogger("t2s.serve")
 
 
 def start(config: Config, generator: str = GENERATOR) -> str:
     """Deploy the endpoint and return its base URL once it answers.
 
     Ray must be connected and paths absolute (:func:`t2s.runtime.pin_paths`). ``generator`` names the engine
-    as ``package.module:function`` with the signature of :func:`t2s.generate.load_generator`. Databases, the
+    as ``package.module:function`` with the signature of :func:`t2s.generate.load_generator`. Tokens, databases, the
     port, the adapter and its base are checked before a process starts.
 
     Raises:
-        DataError, AdapterError, SetupError: as above.
+        ConfigError, DataError, AdapterError, SetupError: as above.
         RunError: the model did not start.
     """
+    digests = check_access(config)
     check_databases(config)
     if not _serve_is_running():
         check_port(config.serve.host, config.serve.port)
     adapter = check_adapter(config, generator)
-    _deploy(config, adapter, generator)
+    _deploy(config, adapter, generator, digests)
     url = base_url(config)
     _wait_until_ready(url)
     return url
 
 
 def stop(leave_serve: bool = False) -> None:
-    """Take the endpoint down; Ray Serve itself too, unless it serves something else.
+    """Take the endpoint down once its requests are answered; Ray Serve itself too, unless it serves something else.
 
     ``leave_serve`` spares Ray Serve where Ray itself ends next: its own shutdown ends with a false alarm on
     the driver's output (a "failed" task of the controller, which has killed itself).
@@ -47,11 +49,27 @@ def stop(leave_serve: bool = False) -> None:
 
     if not _serve_is_running():
         return
+    _drain()
     others = [name for name in serve.status().applications if name != APP]
     if others or leave_serve:
         serve.delete(APP)
     else:
         serve.shutdown()
+
+
+def _drain() -> None:
+    """New requests get 503 while those under way finish. An endpoint that failed has none."""
+    from ray import serve
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
+    overview = serve.status().applications.get(APP)
+    if overview is None or overview.status != "RUNNING":
+        return
+    try:
+        serve.get_app_handle(APP).drain.remote().result()
+    except (RayError, RayServeException) as error:
+        log.warning("the endpoint stops without waiting for its requests: %s", " ".join(str(error).split())[:200])
 
 
 def base_url(config: Config) -> str:
@@ -60,19 +78,22 @@ def base_url(config: Config) -> str:
     return f"http://{host}:{config.serve.port}"
 
 
+def check_access(config: Config) -> tuple[bytes, ...]:
+    """The digests of the tokens; a ConfigError for an address that everybody could ask at."""
+    from t2s.serve.access import check_address, load_digests
+
+    digests = load_digests(config.serve)
+    check_address(config.serve, digests)
+    return digests
+
+
 def check_databases(config: Config) -> None:
-    """Raise a :class:`DataError` naming the first attached database that is not a readable SQLite file."""
+    """Raise a :class:`DataError` naming the first attached database that is no readable SQLite or DuckDB file."""
     for name, path in config.serve.databases.items():
-        if not path.is_file():
-            raise DataError(f"serve.databases.{name}: no such file: {path}")
         try:
-            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-            tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0]
-            connection.close()
-        except sqlite3.Error as error:
-            raise DataError(f"serve.databases.{name}: {path} is not a SQLite database: {error}") from None
-        if not tables:
-            raise DataError(f"serve.databases.{name}: {path} has no tables")
+            schema_of_database(path)
+        except DataError as error:
+            raise DataError(f"serve.databases.{name}: {error}") from None
 
 
 def check_port(host: str, port: int, setting: str = "serve.port") -> None:
@@ -111,14 +132,14 @@ def _serve_is_running() -> bool:
     return bool(serve.status().proxies)
 
 
-def _deploy(config: Config, adapter: Any, generator: str) -> None:
+def _deploy(config: Config, adapter: Any, generator: str, digests: tuple[bytes, ...]) -> None:
     from ray import serve
 
     from t2s.runtime import uses_gpu
     from t2s.serve.app import build_app
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    application = build_app(config, adapter, generator, num_gpus=1 if uses_gpu(config) else 0)
+    application = build_app(config, adapter, generator, 1 if uses_gpu(config) else 0, digests)
     serve.start(proxy_location="HeadOnly", http_options={"host": config.serve.host, "port": config.serve.port})
     try:
         serve.run(application, name=APP, route_prefix="/")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 MAX_QUESTION_CHARS = 2_000
 MAX_SCHEMA_CHARS = 50_000
@@ -14,6 +14,18 @@ MAX_BODY_BYTES = 512 * 1024
 
 Cell = str | int | float | None
 Verdict = Literal["ok", "invalid_sql", "refused", "timeout", "execution_error", "not_executed"]
+Regime = Literal["configured", "unconstrained", "grammar", "guided"]
+
+
+def _encodable(text: str) -> str:
+    """JSON can spell half a character, which no tokenizer, database or answer can take."""
+    if any("\ud800" <= character <= "\udfff" or character == "\0" for character in text):
+        raise ValueError("holds a character that is no text (a lone surrogate or NUL)")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_encodable)]
+Name = Annotated[Text, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
 class Ask(BaseModel):
@@ -21,15 +33,19 @@ class Ask(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    question: str = Field(min_length=1, max_length=MAX_QUESTION_CHARS)
-    schema_text: str | None = Field(default=None, alias="schema", min_length=1, max_length=MAX_SCHEMA_CHARS)
+    question: Text = Field(min_length=1, max_length=MAX_QUESTION_CHARS)
+    schema_text: Text | None = Field(default=None, alias="schema", min_length=1, max_length=MAX_SCHEMA_CHARS)
     """``TABLE: name ( column (type), ... )``; nothing is executed."""
-    database: str | None = Field(default=None, min_length=1, max_length=MAX_NAME_CHARS)
+    database: Name | None = None
     """The name of an attached database."""
-    table: str | None = Field(default=None, min_length=1, max_length=MAX_NAME_CHARS)
+    table: Name | None = None
     """One table of it; without, its only table or all of them."""
     execute: bool = True
     """Run the SQL on the database."""
+    adapter: Name | None = None
+    """The version (or ``serve.adapter``'s name) that must answer; another one is refused, never taken instead."""
+    regime: Regime = "configured"
+    """How it is decoded: as the endpoint is configured, without a grammar, with one, or execution-guided."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Ask:
@@ -70,7 +86,30 @@ class Answer(BaseModel):
     """There are more rows than ``serve.max_rows``."""
     adapter: AdapterInfo
     base: str
+    regime: str
+    """How the answer was decoded, by the name that stands in scores."""
     timing_ms: Timing
+
+
+class AskMany(BaseModel):
+    """Questions that are answered together; at most ``serve.max_batch_questions``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    questions: list[Ask] = Field(min_length=1)
+
+
+class Failed(BaseModel):
+    """A question of a batch that was refused, as it would have been alone."""
+
+    error: str
+    status: int
+
+
+class Answers(BaseModel):
+    """One for each question, in order."""
+
+    answers: list[Answer | Failed]
 
 
 class ColumnInfo(BaseModel):
@@ -92,6 +131,8 @@ class DatabaseInfo(BaseModel):
 
     name: str
     tables: list[TableInfo]
+    error: str | None = None
+    """One line, if its file cannot be read now."""
 
 
 class Databases(BaseModel):
@@ -106,6 +147,15 @@ class Health(BaseModel):
     status: Literal["ok"] = "ok"
     adapter: AdapterInfo
     base: str
+
+
+class Readiness(BaseModel):
+    """The model answers."""
+
+    status: Literal["ready"] = "ready"
+    adapter: AdapterInfo
+    problem: str | None = None
+    """One line why the adapter is not the newest, if it is not."""
 
 
 class Failure(BaseModel):

@@ -30,11 +30,20 @@ class RuleBased:
             raise SQLError("this question\ncannot be asked")
         if any("sleep" in request.question for request in requests):
             time.sleep(0.5)
+        for request in requests:
+            _hold(request)
         return [self._answer(request.question) for request in requests]
 
     def _answer(self, question: str) -> Generation:
         sql = next((sql for word, sql in ANSWERS.items() if word in question), "SELECT MAX(salary) FROM employees")
         return Generation(sql, f" {sql}", len(sql.split()), finished="unfinished" not in question)
+
+
+def _hold(request: Request) -> None:
+    """A question "hold N" takes N seconds, unless nobody waits for it any more."""
+    until = time.monotonic() + (float(request.question.split()[1]) if request.question.startswith("hold") else 0)
+    while time.monotonic() < until and not (request.should_stop and request.should_stop()):
+        time.sleep(0.02)
 
 
 def load_generator(config: Config, adapter: Path | None) -> RuleBased:

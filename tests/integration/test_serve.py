@@ -5,19 +5,24 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 
 from t2s.config import Config, load
 from t2s.errors import DataError, RunError, SetupError
 from t2s.runtime import ray_session
 from t2s.serve import ask, start, stop
+from t2s.serve.access import TOKEN_VARIABLE
 
+TOKEN = "a-token-of-the-test"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 SCHEMA = "TABLE: employees ( id (real), name (text), salary (real) )"
 
 
@@ -41,6 +46,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def url(config: Config) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # where Ray's processes find the engine
+        patch.setenv(TOKEN_VARIABLE, TOKEN)  # the shipped client finds it too
         with ray_session(config):
             try:
                 yield start(config, generator="rule_based:load_generator")
@@ -49,7 +55,18 @@ def url(config: Config) -> Iterator[str]:
 
 
 def post(url: str, **body: Any) -> httpx.Response:
-    return httpx.post(f"{url}/v1/sql", json=body, timeout=30, trust_env=False)
+    return httpx.post(f"{url}/v1/sql", json=body, headers=BEARER, timeout=60, trust_env=False)
+
+
+def get(url: str, path: str) -> httpx.Response:
+    return httpx.get(f"{url}{path}", headers=BEARER, timeout=30, trust_env=False)
+
+
+def wait_for_questions(url: str, number: int) -> None:
+    deadline = time.monotonic() + 20
+    while f"t2s_questions_waiting {number}.0" not in get(url, "/metrics").text:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_question_about_a_database_gets_sql_rows_and_the_adapter(url: str) -> None:
@@ -114,7 +131,7 @@ def test_a_bad_request_is_one_line(url: str, body: dict[str, Any], status: int, 
 
 
 def test_a_body_that_is_no_json_is_one_line(url: str) -> None:
-    response = httpx.post(f"{url}/v1/sql", content=b"{nope", trust_env=False)
+    response = httpx.post(f"{url}/v1/sql", content=b"{nope", headers=BEARER, trust_env=False)
     assert response.status_code == 422 and "\n" not in response.json()["error"]
 
 
@@ -137,13 +154,18 @@ def test_too_many_questions_get_429_and_the_client_gets_through(url: str) -> Non
 
 def test_health_and_databases_say_what_is_there(url: str) -> None:
     assert httpx.get(f"{url}/healthz", trust_env=False).json()["status"] == "ok"
-    listed = httpx.get(f"{url}/v1/databases", trust_env=False).json()["databases"]
+    assert get(url, "/readyz").json() == {
+        "status": "ready",
+        "adapter": {"version": "none", "run_id": None},
+        "problem": None,
+    }
+    listed = get(url, "/v1/databases").json()["databases"]
     assert [table["name"] for table in listed[0]["tables"]] == ["employees", "secrets"]
     assert listed[0]["tables"][0]["columns"][2] == {"name": "salary", "type": "real"}
 
 
 def test_the_playground_runs_only_its_own_script(url: str) -> None:
-    response = httpx.get(f"{url}/", trust_env=False)
+    response = get(url, "/")
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy and "http" not in policy
     assert not re.search(r"https?://|innerHTML|outerHTML|insertAdjacent|document\.write|\son\w+=", response.text)
@@ -154,6 +176,42 @@ def test_the_client_says_who_refused_and_who_is_not_there(url: str) -> None:
         ask(url, "x", database="frm")
     with pytest.raises(SetupError, match="t2s serve"):
         ask("http://127.0.0.1:9", "x", schema=SCHEMA)
+
+
+def test_without_the_token_nothing_but_health_answers(url: str) -> None:
+    assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+    for path in ("/", "/v1/databases", "/metrics", "/nowhere"):
+        assert httpx.get(f"{url}{path}", trust_env=False).status_code == 401
+    with pytest.raises(DataError, match="token"):
+        ask(url, "x", schema=SCHEMA, token="another-token-than-that")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_official_openai_client_gets_the_sql(url: str, stream: bool) -> None:
+    messages: Any = [{"role": "system", "content": SCHEMA}, {"role": "user", "content": "highest salary?"}]
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=TOKEN, http_client=httpx.Client(trust_env=False)) as client:
+        done: Any = client.chat.completions.create(model="t2s", messages=messages, stream=stream)
+        text = "".join(c.choices[0].delta.content or "" for c in done) if stream else done.choices[0].message.content
+    assert text == "SELECT MAX(salary) FROM employees"
+
+
+def test_a_client_that_is_gone_frees_its_place_at_once(url: str) -> None:
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            f"{url}/v1/sql", json={"question": "hold 60", "schema": SCHEMA}, headers=BEARER, timeout=2, trust_env=False
+        )
+    started = time.monotonic()
+    wait_for_questions(url, 0)
+    assert ask(url, "highest salary?", schema=SCHEMA)["verdict"] == "not_executed"
+    assert time.monotonic() - started < 20  # of the 58 s that the answer still had to take
+
+
+def test_a_stop_waits_for_the_question_under_way(url: str) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(post, url, question="hold 4", schema=SCHEMA)
+        wait_for_questions(url, 1)
+        stop(leave_serve=True)
+        assert held.result().status_code == 200
 
 
 def test_an_engine_that_does_not_start_is_one_error(url: str, config: Config) -> None:

@@ -103,7 +103,7 @@ def test_a_version_is_promoted_by_a_test_or_by_force(
     assert not refused.promoted and refused.against == "the base model" and refused.p_value == 1
     assert run(["infer", "--question", "Who?", "--schema", SCHEMA, *overrides]) == 2  # nobody is champion yet
     assert "promote one" in capsys.readouterr().err
-    assert promote(config, version.number, evaluated, force=True).promoted
+    assert promote(config, version.number, evaluated, force="a test").promoted
     champion = resolve_adapter(config, "champion")
     assert champion.version == str(version.number) and champion.run_id == recall_run(trained)
     assert run(["infer", "--question", "Who?", "--schema", SCHEMA, *overrides]) == 0

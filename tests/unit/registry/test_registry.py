@@ -15,17 +15,6 @@ from t2s.registry import promote, register, resolve_adapter
 from t2s.track import Tracker
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One SQLite store for all tests, as making one takes seconds; each test has its own registered model."""
-    return tmp_path_factory.mktemp("registry")
-
-
-@pytest.fixture
-def config(store: Path, request: pytest.FixtureRequest) -> Config:
-    return load([], [f"output_dir={store}", f"tracking.registered_model={request.node.name[:60]}"])
-
-
 def run_with_adapter(directory: Path, weights: bytes = b"weights", tuned: str = "", base: str = "") -> Path:
     """A run directory with an adapter and, where given, predictions: '1' a right answer, '0' a wrong one."""
     adapter = directory / "adapter"
@@ -46,6 +35,7 @@ def run_with_adapter(directory: Path, weights: bytes = b"weights", tuned: str = 
 
 
 def write_predictions(file: Path, tuned: str, base: str, prefix: str = "q") -> Path:
+    file.parent.mkdir(exist_ok=True)
     rows = []
     for number, mark in enumerate(tuned):
         row = {
@@ -107,24 +97,24 @@ def test_a_challenger_must_beat_the_champion_on_the_same_questions(config: Confi
     equal = run_with_adapter(tmp_path / "b", b"b", tuned="1111111110", base="0000000000")
     number = register(config, equal, None).number
     assert not promote(config, number, equal).promoted
-    elsewhere = write_predictions(tmp_path / "else.jsonl", "1" * 10, "0" * 10, prefix="z")
-    refused = promote(config, number, elsewhere)
-    assert not refused.promoted and "other questions" in refused.reason and "same split" in refused.reason
+    elsewhere = write_predictions(tmp_path / "elsewhere" / "predictions.jsonl", "1" * 10, "0" * 10, prefix="z")
+    refused = promote(config, number, elsewhere.parent)
+    assert not refused.promoted and "other questions" in refused.reason and "asks both the same" in refused.reason
     assert resolve_adapter(config, "champion").version == "1"
-    assert promote(config, number, equal, force=True).promoted
+    assert promote(config, number, equal, force="a test").promoted
     assert resolve_adapter(config, "champion").version == str(number)
     assert "already" in promote(config, number, equal).reason
 
 
 def test_promotion_without_results_or_version_names_the_cure(config: Config, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run t2s evaluate"):
-        promote(config, 1, tmp_path / "predictions.jsonl")
-    file = write_predictions(tmp_path / "p.jsonl", "11", "")
+        promote(config, 1, tmp_path)
+    write_predictions(tmp_path / "predictions.jsonl", "11", "")
     with pytest.raises(AdapterError, match="not in registry"):
-        promote(config, 7, file)
+        promote(config, 7, tmp_path)
     number = register(config, run_with_adapter(tmp_path / "run"), None).number
     with pytest.raises(DataError, match="line 1: no answer of the base"):
-        promote(config, number, file)
+        promote(config, number, tmp_path)
 
 
 def test_none_and_a_directory_need_no_registry(tmp_path: Path) -> None:

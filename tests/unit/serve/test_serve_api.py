@@ -1,0 +1,192 @@
+"""The routes over ASGI: what is asked, what is answered, what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serve_rig import SCHEMA, Local, Rig
+from starlette.exceptions import HTTPException
+
+from t2s.serve.engine import Question, Written
+from t2s.serve.service import RETRY
+
+ON_FIRM = {"database": "firm", "table": "employees"}
+
+
+def test_an_answer_says_who_wrote_it_how_and_how_long_it_took(rig: Rig) -> None:
+    answer = rig.post("/v1/sql", {"question": "everybody", **ON_FIRM}).json()
+    assert (answer["verdict"], answer["columns"], len(answer["rows"]), answer["truncated"]) == (
+        "ok",
+        ["name", "salary"],
+        5,
+        True,
+    )
+    assert answer["adapter"] == {"version": "7", "run_id": "run7"} and answer["regime"] == "greedy, grammar none"
+    assert answer["timing_ms"]["total"] >= answer["timing_ms"]["generate"] > 0
+
+
+@pytest.mark.parametrize(
+    ("regime", "decoded", "name"),
+    [
+        ("configured", "", "greedy, grammar none"),
+        ("unconstrained", " -- none 1", "greedy, grammar none"),
+        ("grammar", " -- select 1", "greedy, grammar select"),
+        ("guided", " -- select 3", "execution-guided (3 beam), grammar select"),
+    ],
+)
+def test_a_regime_is_chosen_per_request_and_named(rig: Rig, regime: str, decoded: str, name: str) -> None:
+    answer = rig.post("/v1/sql", {"question": "x", "schema": SCHEMA, "regime": regime}).json()
+    assert (answer["sql"], answer["regime"]) == (f"SELECT max(salary) FROM employees{decoded}", name)
+
+
+@pytest.mark.parametrize(("adapter", "status"), [("7", 200), ("champion", 200), ("8", 404)])
+def test_another_adapter_is_refused_and_never_taken_instead(rig: Rig, adapter: str, status: int) -> None:
+    response = rig.post("/v1/sql", {"question": "x", "schema": SCHEMA, "adapter": adapter})
+    assert response.status_code == status and (status == 200 or "serving: 7 = champion" in response.json()["error"])
+
+
+def test_a_batch_answers_each_question_in_its_place(rig: Rig) -> None:
+    asks = [
+        {"question": "everybody", **ON_FIRM},
+        {"question": "impossible", "schema": SCHEMA},
+        {"question": "x", "database": "frm"},
+        {"question": "garbage", **ON_FIRM},
+    ]
+    answers = rig.post("/v1/sql/batch", {"questions": asks}).json()["answers"]
+    assert [each.get("status", each.get("verdict")) for each in answers] == ["ok", 422, 404, "invalid_sql"]
+    assert "did you mean 'firm'" in answers[2]["error"]
+
+
+@pytest.mark.parametrize("count", [0, 65])
+def test_a_batch_has_a_length(rig: Rig, count: int) -> None:
+    response = rig.post("/v1/sql/batch", {"questions": [{"question": "x", "schema": SCHEMA}] * count})
+    assert response.status_code == 422 and "\n" not in response.json()["error"]
+
+
+class Counting(Local):
+    now = most = 0
+
+    async def write(self, question: Question) -> Written:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await super().write(question)
+        finally:
+            self.now -= 1
+
+
+def test_a_batch_alone_cannot_fill_the_queue(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, "serve.max_batch_size=2")
+    rig.service._model = model = Counting(rig.engine)
+    response = rig.post("/v1/sql/batch", {"questions": [{"question": "x", "schema": SCHEMA}] * 20})
+    assert len(response.json()["answers"]) == 20 and model.most == 4
+
+
+class Full(Local):
+    async def write(self, question: Question) -> Written:
+        raise HTTPException(429, "too many questions are waiting", RETRY)
+
+
+@pytest.mark.parametrize("path", ["/v1/sql", "/v1/sql/batch"])
+def test_a_full_queue_is_429_with_a_time_to_come_back(tmp_path: Path, path: str) -> None:
+    rig = Rig(tmp_path)
+    rig.service._model = Full(rig.engine)
+    ask = {"question": "x", "schema": SCHEMA}
+    response = rig.post(path, {"questions": [ask, ask]} if path.endswith("batch") else ask)
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "2")
+
+
+def test_what_takes_too_long_is_504_and_its_place_is_freed(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, "serve.request_timeout_s=0.3")
+    response = rig.post("/v1/sql", {"question": "slow", "schema": SCHEMA})
+    assert response.status_code == 504 and "serve.request_timeout_s" in response.json()["error"]
+    assert rig.rules.stopped.wait(5)
+
+
+def test_a_caller_that_goes_away_frees_its_place(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+
+    async def leave() -> None:
+        async with rig.client() as client:
+            task = asyncio.create_task(client.post("/v1/sql", json={"question": "slow", "schema": SCHEMA}))
+            await asyncio.to_thread(rig.rules.slow.wait, 5)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            assert await asyncio.to_thread(rig.rules.stopped.wait, 5)
+            assert (await client.post("/v1/sql", json={"question": "x", "schema": SCHEMA})).status_code == 200
+
+    asyncio.run(leave())
+
+
+def test_who_leaves_the_queue_is_never_generated(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, "serve.max_batch_size=1")
+
+    async def leave() -> None:
+        async with rig.client() as client:
+            first = asyncio.create_task(client.post("/v1/sql", json={"question": "slow", "schema": SCHEMA}))
+            await asyncio.to_thread(rig.rules.slow.wait, 5)
+            second = asyncio.create_task(client.post("/v1/sql", json={"question": "waiting", "schema": SCHEMA}))
+            while len(rig.engine.batcher._queue) < 1:
+                await asyncio.sleep(0.01)
+            for task in (second, first):
+                task.cancel()
+            await asyncio.gather(first, second, return_exceptions=True)
+            assert (await client.post("/v1/sql", json={"question": "last", "schema": SCHEMA})).status_code == 200
+
+    asyncio.run(leave())
+    assert rig.rules.batches == [["slow"], ["last"]]
+
+
+def test_draining_finishes_what_is_under_way_and_refuses_the_rest(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+
+    async def drain() -> list[int]:
+        async with rig.client() as client:
+            held = asyncio.create_task(client.post("/v1/sql", json={"question": "slow", "schema": SCHEMA}))
+            await asyncio.to_thread(rig.rules.slow.wait, 5)
+            drained = asyncio.create_task(rig.service.drain())
+            await asyncio.sleep(0)
+            refused = await client.post("/v1/sql", json={"question": "x", "schema": SCHEMA})
+            health = await client.get("/healthz")
+            assert not drained.done() and "stopping" in refused.json()["error"]
+            await asyncio.gather(held, drained)
+            return [refused.status_code, health.status_code, held.result().status_code]
+
+    assert asyncio.run(drain()) == [503, 200, 200]
+
+
+def test_readiness_asks_the_model(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    assert rig.ask("GET", "/readyz").json()["adapter"]["version"] == "7"
+    rig.service._model = Away(rig.engine)
+    assert rig.ask("GET", "/readyz").status_code == 503 and rig.ask("GET", "/healthz").status_code == 200
+
+
+class Away(Local):
+    async def readiness(self) -> Any:
+        raise HTTPException(503, "the model's process went away", RETRY)
+
+
+def test_metrics_count_requests_tokens_parse_failures_and_empty_results(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+    for question in ("everybody", "garbage", "nobody"):
+        rig.post("/v1/sql", {"question": question, **ON_FIRM})
+    rig.post("/v1/sql", {"question": "bug", "schema": SCHEMA})
+    rig.ask("GET", "/nowhere/at/all")
+    lines = rig.ask("GET", "/metrics").text.splitlines()
+    assert 't2s_requests_total{route="/v1/sql",status="200"} 3.0' in lines
+    assert 't2s_requests_total{route="/v1/sql",status="500"} 1.0' in lines
+    assert 't2s_requests_total{route="other",status="404"} 1.0' in lines
+    assert 't2s_request_seconds_count{route="/v1/sql"} 4.0' in lines
+    assert "t2s_parse_failures_total 1.0" in lines and "t2s_empty_results_total 1.0" in lines
+    assert "t2s_generated_tokens_total 22.0" in lines and "t2s_questions_waiting 0.0" in lines
+    assert 't2s_adapter_info{base="rules",run_id="run7",version="7"} 1.0' in lines
+
+
+def test_a_database_whose_file_went_away_does_not_hide_the_others(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, f"serve.databases.gone={tmp_path}/gone.db")
+    firm, gone = rig.ask("GET", "/v1/databases").json()["databases"]
+    assert firm["error"] is None and firm["tables"] and gone["tables"] == [] and "gone.db" in gone["error"]
