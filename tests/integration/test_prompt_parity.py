@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from tiny_model import tiny_trainer
@@ -24,8 +23,9 @@ from t2s.generate import Generation, load_generator
 from t2s.generate.core import Request
 from t2s.model.adapter import check_fits
 from t2s.model.base import find_base
-from t2s.serve.app import Api, Written
-from t2s.serve.schemas import AdapterInfo, Ask
+from t2s.serve.engine import Question, Written
+from t2s.serve.schemas import AdapterInfo, Ask, Readiness
+from t2s.serve.service import Service
 from t2s.sql.schema import schema_of_database
 from t2s.train.texts import build_texts
 
@@ -53,27 +53,31 @@ def database(tmp_path: Path) -> Path:
     return path
 
 
-class Handle:
-    """Stands where Ray Serve's handle stands, and keeps what the HTTP edge asks of the model."""
+class Model:
+    """Stands where the replicas stand, and keeps what the service asks of them."""
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
-        self.write = self
 
-    async def remote(self, question: str, schema: Any) -> Written:
-        self.asked.append(Request(question, schema))
-        return Written(Generation(SQL, SQL, 1, True), AdapterInfo(version="none", run_id=None))
+    async def write(self, question: Question) -> Written:
+        self.asked.append(Request(question.text, question.schema))
+        return Written(Generation(SQL, SQL, 1, True), AdapterInfo(version="none", run_id=None), "greedy")
+
+    async def readiness(self) -> Readiness:
+        raise AssertionError("nobody asked")
 
 
 def served(config: Config, database: Path) -> Request:
     config = config.model_copy(update={"serve": config.serve.model_copy(update={"databases": {"towns": database}})})
-    handle, deployment = Handle(), cast(Any, Api)
-    edge = deployment.func_or_class.__bases__[0]  # the class itself, without Ray Serve's wrapper around it
-    api = edge(handle, config, AdapterInfo(version="none", run_id=None))
-    ask = Ask.model_validate({"question": QUESTION, "database": "towns"})
-    answer = asyncio.run(api.sql(ask))
+    model = Model()
+    service = Service(config, model, AdapterInfo(version="none", run_id=None))
+    ask = Ask.model_validate({"question": QUESTION, "database": "towns", "execute": True})
+    try:
+        answer = asyncio.run(service.answer(ask))
+    finally:
+        service.close()
     assert answer.rows == [["Oslo"]]
-    return handle.asked[0]
+    return model.asked[0]
 
 
 @pytest.mark.parametrize("name", REGIMES)
