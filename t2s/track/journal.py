@@ -7,6 +7,7 @@ JSON has no NaN: a non-finite value is written as null and named in ``non_finite
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from typing import IO, Any
 
 from t2s.errors import DataError, RunError
 from t2s.track.sinks import Sink
+
+log = logging.getLogger("t2s.track")
 
 FILE_NAME = "metrics.jsonl"
 RESERVED = frozenset({"step", "time", "non_finite"})
@@ -39,11 +42,15 @@ class Journal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if problem := self.close():
+            log.warning("%s", problem)
+
+    def close(self) -> str:
+        """Close the file and the sink; return the sink's one line on what did not arrive, "" if all did."""
         if self._file is not None:
             self._file.close()
             self._file = None
-        if self._sink is not None:
-            self._sink.close()
+        return self._sink.close() if self._sink is not None else ""
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Write one line now, then hand the finite values to the sink, which does not wait.

@@ -36,8 +36,8 @@ class Sink(Protocol):
         """Take finite metrics; return at once."""
         ...
 
-    def close(self) -> None:
-        """Send what is left, within a bounded time."""
+    def close(self) -> str:
+        """Send what is left, within a bounded time; return one line on what did not arrive, "" if all did."""
         ...
 
 
@@ -73,20 +73,20 @@ class MlflowSink:
         except queue.Full:
             self._overflowed = True
 
-    def close(self) -> None:
-        """Send the rest for at most ``CLOSE_TIMEOUT_S``; say once how many metrics did not arrive."""
+    def close(self) -> str:
+        """Send the rest for at most ``CLOSE_TIMEOUT_S``; return how many metrics did not arrive, the first time."""
         if self._closing.is_set():
-            return
+            return ""
         self._closing.set()
         self._thread.join(CLOSE_TIMEOUT_S)
-        if dropped := self._taken - self._sent:
-            full = f"over {QUEUE_SIZE} steps were waiting" if self._overflowed else ""
-            why = self._error or full or f"it took longer than {CLOSE_TIMEOUT_S:.0f} s"
-            log.warning(
-                "MLflow at %s misses %d of %d metrics of run %s (%s); the journal is complete: "
-                "`t2s track replay RUN_DIR` fills them in",
-                self._uri, dropped, self._taken, self._run_id, why,
-            )  # fmt: skip
+        if not (dropped := self._taken - self._sent):
+            return ""
+        full = f"over {QUEUE_SIZE} steps were waiting" if self._overflowed else ""
+        why = self._error or full or f"it took longer than {CLOSE_TIMEOUT_S:.0f} s"
+        return (
+            f"MLflow at {self._uri} misses {dropped} of {self._taken} metrics of run {self._run_id} ({why}); "
+            "the journal is complete: `t2s track replay RUN_DIR` fills them in"
+        )
 
     def _send_all(self) -> None:
         client: Any = None
@@ -123,9 +123,9 @@ class MlflowSink:
         return batch
 
     def _send(self, client: Any, batch: list[tuple[int, int, dict[str, float]]]) -> None:
+        """Send the batch and empty it; what was sent before an error is not sent again."""
         from mlflow.entities import Metric
 
-        """Send the batch and empty it; what was sent before an error is not sent again."""
         while batch:
             part: list[list[Any]] = []
             size = 0
@@ -168,12 +168,13 @@ class WandbSink:
                 log.warning("W&B refused metrics (%s); the journal is complete", _first_line(error))
             self._failed = True
 
-    def close(self) -> None:
+    def close(self) -> str:
         """End the W&B run."""
         try:
             self._run.finish()
         except Exception as error:  # fault boundary: as above
-            log.warning("W&B did not finish: %s", _first_line(error))
+            return f"W&B did not finish: {_first_line(error)}"
+        return ""
 
 
 def build_sink(

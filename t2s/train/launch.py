@@ -237,7 +237,8 @@ def _close(journal: Any, timeout_s: float | None) -> None:
     import ray
 
     try:
-        ray.get(journal.close.remote(), timeout=timeout_s)
+        if problem := ray.get(journal.close.remote(), timeout=timeout_s):
+            log.warning("%s", problem)
     except ray.exceptions.GetTimeoutError:
         log.warning("metrics are still on their way to MLflow: `t2s track replay RUN_DIR` fills them in")
 

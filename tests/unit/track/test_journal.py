@@ -21,8 +21,9 @@ class Listener:
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         self.seen.append((step, dict(metrics)))
 
-    def close(self) -> None:
+    def close(self) -> str:
         self.closed = True
+        return "2 of 3 metrics did not arrive"
 
 
 def test_a_line_is_on_disk_before_the_next_one(tmp_path: Path) -> None:
@@ -31,7 +32,7 @@ def test_a_line_is_on_disk_before_the_next_one(tmp_path: Path) -> None:
         assert read_journal(journal.path)[0]["loss"] == 0.5
 
 
-def test_non_finite_values_are_null_and_named(tmp_path: Path) -> None:
+def test_non_finite_values_are_null_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     listener = Listener()
     with Journal(tmp_path / "m.jsonl", listener) as journal:
         journal.log(3, {"loss": math.nan, "norm": math.inf, "lr": 1e-3})
@@ -40,6 +41,7 @@ def test_non_finite_values_are_null_and_named(tmp_path: Path) -> None:
     row = json.loads(text)
     assert (row["loss"], row["norm"], row["non_finite"]) == (None, None, ["loss", "norm"])
     assert listener.seen == [(3, {"lr": 1e-3})] and listener.closed
+    assert "2 of 3 metrics did not arrive" in caplog.text
 
 
 def test_a_torn_last_line_is_left_out_and_cut_before_appending(tmp_path: Path) -> None:
