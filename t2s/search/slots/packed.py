@@ -216,7 +216,8 @@ def packs_exactly(packer: Packer, examples: Sequence[Encoded], pad_token_id: int
     """
     collate = SharingCollator(pad_token_id, share=False)
     by_length = sorted(examples, key=len)
-    chosen = [by_length[:1], by_length[-2:]]
+    longer = next((each for each in by_length if len(each) > len(by_length[0])), by_length[-1])
+    chosen = [by_length[:1], [by_length[0], longer]]  # unlike lengths, and little to compute
     shares = [Share(collate([asdict(example) for example in batch])) for batch in chosen]
     try:
         with packer.running(shares) as laid_out:
