@@ -133,7 +133,7 @@ def _copy(trials: Sequence[Trial], frozen: Sequence[Any], num_goals: int) -> Any
     distributions = _distributions(trials, frozen)
     for trial in trials:
         told = values.get(trial.number)
-        if told is None or max(told) >= PENALTY:
+        if told is None or told[0] >= PENALTY:  # the first is quality; an adapter's size may be larger
             study.add_trial(_nothing())
             continue
         own = {name: value for name, value in trial.setting.items() if name in distributions}

@@ -37,6 +37,6 @@ def play(book: Book, config: Config, error: str = "") -> None:
 def measured(book: Book, rung: int, number: int) -> dict[str, float]:
     """What the engine measures at a rung."""
     metrics = {"eval_loss": 1.0 / rung + 0.01 * number, "cpu_s": 2.0 * rung, "wall_s": 3.0 * rung}
-    metrics |= {"examples": 64.0 * rung, "adapter_parameters": 1000.0 * number, "train_loss": 0.5}
+    metrics |= {"examples": 64.0 * rung, "adapter_parameters": 4e6 * number, "train_loss": 0.5}
     answers = {"eval_ex": 0.4 + 0.01 * number, "eval_ex_low": 0.3, "eval_ex_high": 0.6, "eval_ex_n": 50.0}
     return metrics | (answers | {"latency_s": 0.1} if book.ladder.measures_ex(rung) else {})

@@ -129,6 +129,8 @@ def test_several_objectives_end_in_a_pareto_table(tmp_path: Path) -> None:
     book.write(best=6, pareto=book.pareto())
     page = Page(write_report(tmp_path / "pareto", book.trials(), tmp_path / "pareto" / STUDY).read_text("utf-8"))
     assert "Pareto table" in page.text and "Pareto front" in page.text
+    points = [len(trace["x"]) for figure in page.figures for trace in figure["data"] if trace["type"] == "scatter3d"]
+    assert sum(points) == 4  # one trial is stopped, one fails; an adapter's size is no penalty
     rows = re.findall(r"^(\d)0\.\d+", page.text, re.MULTILINE)
     assert [int(row) for row in rows] == book.pareto()
 
