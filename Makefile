@@ -3,14 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 
-.PHONY: quickstart test real lint format bench bench-train bench-ray bench-search bench-score bench-sandbox bench-data bench-generate chaos clean
+.PHONY: quickstart test test-ray test-rest real lint audit format bench bench-train bench-ray bench-search bench-score bench-sandbox bench-data bench-generate bench-serve chaos clean
 
 quickstart: .venv/model
 	$(BIN)/t2s quickstart
 
+# The tests that start Ray wait more than they compute, so that the others run beside them; a target's output comes whole.
 test: .venv/dev
-	$(BIN)/python -m pytest -n 2 tests/unit
-	$(BIN)/python -m pytest -m "not real and not chaos" --ignore=tests/unit
+	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-ray test-rest
+
+test-ray: .venv/dev
+	$(BIN)/python -m pytest -m "not real and not chaos" tests/golden tests/integration
+
+test-rest: .venv/dev
+	$(BIN)/python -m pytest -m "not real and not chaos" tests/unit tests/security
 
 # The tests that train the pretrained SmolLM2-135M.
 real: .venv/dev .venv/model
@@ -24,6 +30,10 @@ lint: .venv/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Findings of bandit and pip-audit; what stays is in .ci/waivers.toml with its reason.
+audit: .venv/dev
+	$(BIN)/python .ci/audit
 
 format: .venv/dev
 	$(BIN)/ruff check --fix .
@@ -51,6 +61,9 @@ bench-sandbox: .venv/base
 
 bench-data: .venv/base
 	$(BIN)/python -m bench.data $(DATA)
+
+bench-serve: .venv/base
+	$(BIN)/python -m bench.serve
 
 # Needs a trained adapter: make bench-generate DATA=... ADAPTER=runs/NAME/adapter
 bench-generate: .venv/model

@@ -109,7 +109,7 @@ def _race(generator: Generator, config: Config, examples: Sequence[Example], chu
 def _racers(generator: Generator, config: Config, chunk: int) -> dict[str, tuple[Answer, bool]]:
     """Name to how it answers, and whether one question at a time."""
     racers: dict[str, tuple[Answer, bool]] = {"hugging face": (_peer(generator), True)}
-    for weights in ("full", "half", "int8"):
+    for weights in ("full", "half"):
         model = pack(copy.deepcopy(generator.model), weights)
         for size in (chunk, 1):
             update = {"grammar": "wikisql", "batch_size": size, "weights": weights}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from t2s.cli.main import run
+from t2s.cli.job_entry import run_job
 
 if __name__ == "__main__":
-    sys.exit(run(["evaluate", *sys.argv[1:]]))
+    sys.exit(run_job("evaluate", sys.argv[1:]))

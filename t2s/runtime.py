@@ -18,6 +18,8 @@ from t2s.errors import SetupError
 HEAD_SHARE = {"node:__internal_head__": 0.0001}
 """A resource that every Ray head has. What must run beside the head's files asks for a sliver of it."""
 
+_API_SERVER = "RAY_API_SERVER_ADDRESS"
+
 
 @contextmanager
 def ray_session(config: Config) -> Iterator[None]:
@@ -39,7 +41,7 @@ def ray_session(config: Config) -> Iterator[None]:
         return
     try:
         if address:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+            _join(address)
         else:
             _start_local(config)
     except Exception as error:  # fault boundary: a node that does not start raises a bare Exception
@@ -50,6 +52,31 @@ def ray_session(config: Config) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _join(address: str) -> None:
+    """Connect to a cluster, whose processes for this command are told which dashboard is theirs; see _start_local."""
+    import ray
+
+    url = None if address.startswith("ray://") else _dashboard_of(address)
+    told = {"env_vars": {_API_SERVER: url}} if url else None
+    # A job may have been told already, by its own environment: Ray refuses a second word unless it may override.
+    with _environment("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1"):
+        ray.init(address=address, runtime_env=told, log_to_driver=False, logging_level=logging.WARNING)
+
+
+def _dashboard_of(address: str) -> str | None:
+    """The dashboard that the cluster's own store names; None of a cluster without one."""
+    from ray._private import ray_constants, services
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
+
+    store = services.canonicalize_bootstrap_address_or_die(address)
+    host, _, port = store.rpartition(":")
+    socket.create_connection((host, int(port)), timeout=5).close()  # where nobody is, the client would wait for minutes
+    found = GcsClient(address=store).internal_kv_get(
+        ray_constants.DASHBOARD_ADDRESS.encode(), ray_constants.KV_NAMESPACE_DASHBOARD
+    )
+    return f"http://{found.decode()}" if found else None
 
 
 def _start_local(config: Config) -> None:
@@ -70,7 +97,7 @@ def _start_local(config: Config) -> None:
 def _init_local(config: Config, port: int) -> None:
     import ray
 
-    with _environment("RAY_API_SERVER_ADDRESS", f"http://127.0.0.1:{port}"):
+    with _environment(_API_SERVER, f"http://127.0.0.1:{port}"):
         ray.init(
             address="local",
             num_cpus=config.ray.num_cpus,
@@ -116,12 +143,16 @@ def pin_paths(config: Config) -> Config:
         }
     )
     databases = {name: path.expanduser().resolve() for name, path in config.serve.databases.items()}
+    adapters = {
+        name: str(Path(reference).expanduser().resolve()) if "/" in reference else reference
+        for name, reference in config.serve.adapters.items()
+    }
     return config.model_copy(
         update={
             "output_dir": config.output_dir.expanduser().resolve(),
             "model": model,
             "data": data,
-            "serve": config.serve.model_copy(update={"databases": databases}),
+            "serve": config.serve.model_copy(update={"databases": databases, "adapters": adapters}),
         }
     )
 

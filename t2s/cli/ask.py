@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from t2s.cli.console import err, out, say, table
 from t2s.cli.plain import plain, plain_json, plain_line
-from t2s.config import Config
 from t2s.errors import EXIT_FAILED, EXIT_OK, ConfigError, RunError
+
+if TYPE_CHECKING:
+    from t2s.config import Config
 
 TOKEN_VARIABLE = "T2S_SERVE_TOKEN"
 MAX_SHOWN = 50
@@ -39,7 +41,7 @@ def ask_verb(
         raise ConfigError("the question is empty")
     where = (url or f"http://{_reachable(config.serve.host)}:{config.serve.port}").rstrip("/")
     try:
-        answer = ask(where, question, schema, database, table_name, execute, timeout_s, _token(where))
+        answer = ask(where, question, schema, database, table_name, execute, timeout_s, endpoint_token(where))
     except json.JSONDecodeError:  # another server's page
         answer = {}
     if not isinstance(answer, dict) or not isinstance(answer.get("sql"), str):
@@ -51,7 +53,7 @@ def ask_verb(
     return EXIT_OK if answer.get("verdict") in ("ok", "not_executed") else EXIT_FAILED
 
 
-def _token(url: str) -> str | None:
+def endpoint_token(url: str) -> str | None:
     """The token of the environment; said aloud where others on the way could read it."""
     token = os.environ.get(TOKEN_VARIABLE, "").split()
     parts = urlsplit(url)

@@ -19,6 +19,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
+from t2s.masking import mask
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -29,7 +31,7 @@ WIDE = 200
 
 def say(text: str) -> None:
     """One line about what is going on."""
-    err.print(escape(text))
+    err.print(escape(mask(text)))
 
 
 def next_steps(*commands: str) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from t2s.cli.console import meter, next_steps, out, say, table
-from t2s.config import Config, load
 from t2s.errors import EXIT_DATA, EXIT_OK, ConfigError, suggest
+
+if TYPE_CHECKING:
+    from t2s.config import Config
 
 data_app = typer.Typer(help="The data.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -30,6 +32,7 @@ def fetch(
     sha256: Annotated[str | None, typer.Option(help="The digest that the archive must have.")] = None,
 ) -> None:
     """Get the WikiSQL archive, by download (taken up again after a break) or from a local copy, and verify it."""
+    from t2s.config import load
     from t2s.data.fetch import fetch as fetch_archive
 
     resolved = load(config, overrides)
@@ -65,6 +68,8 @@ def show(
 
     if split not in SPLITS:
         raise ConfigError(f"--split {split}: expected one of {', '.join(SPLITS)}{suggest(split, SPLITS)}")
+    from t2s.config import load
+
     resolved = load(config, overrides)
     total = show_verb(resolved, split, number, tokenizer, as_json)
     say(f"{min(number, total)} of {total} {split} examples; the SQL and the end token are what is learned")
@@ -85,6 +90,8 @@ def check(
     from t2s.cli.data_check import check_verb
 
     given = [*overrides, *(["data.skip_bad=true"] if skip_bad else [])]
+    from t2s.config import load
+
     resolved = load(config, given)
     found = check_verb(resolved, _described(resolved), as_json, report, tokens)
     if found.errors:

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from t2s.cli.console import out, say
 from t2s.config import Config, dump
 from t2s.runtime import pin_paths, ray_session
+from t2s.track.files import without_secrets
 
 
 def dry_run_verb(config: Config) -> None:
@@ -27,7 +28,7 @@ def dry_run_verb(config: Config) -> None:
         found = estimate(pinned, texts, place)
         decided, why = settle_checkpointing(pinned, found, place)
         where = _where(pinned, address, place.device)
-    out.print(dump(config), markup=False, end="")
+    out.print(dump(without_secrets(config)), markup=False, end="")
     for name, value in (*lines(decided, found, place, len(texts.train)), ("checkpointing", why), ("launch", where)):
         out.print(f"# {name:<14} {value}", markup=False)
     if texts.num_too_long:

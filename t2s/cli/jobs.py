@@ -1,147 +1,109 @@
-"""``t2s submit``: run a verb as a Ray job on a cluster, follow its log, end with its exit code."""
+"""``t2s jobs list | status | logs | stop``: the jobs of a Ray cluster."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import os
-import secrets
-import shlex
-import sys
+import json
 import time
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from t2s.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, ConfigError, RunError, SetupError, suggest
+import typer
 
-VERBS = ("train", "search", "evaluate", "serve")
-EXCLUDES = [
-    ".git",
-    ".venv",
-    "venv",
-    "runs",
-    "dist",
-    "__pycache__",
-    ".mypy_cache",
-    ".pytest_cache",
-    ".ruff_cache",
+from t2s.cli.console import out, say, table
+from t2s.errors import EXIT_OK
+
+jobs_app = typer.Typer(help="The jobs of a Ray cluster.", no_args_is_help=True, rich_markup_mode=None)
+
+Address = Annotated[
+    str | None, typer.Option(help="The cluster's dashboard, http://HOST:8265; RAY_API_SERVER_ADDRESS if absent.")
 ]
-"""What of the working directory stays at home, in .gitignore's notation, besides its own .gitignore."""
+Name = Annotated[str, typer.Argument(metavar="ID", help="As t2s submit printed it; the newest attempt of it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output.")]
 
 
-def submit(
-    verb: str,
-    arguments: Sequence[str],
-    address: str | None,
-    working_dir: Path = Path(),
-    wait: bool = True,
-) -> int:
-    """Submit ``python jobs/<verb>.py <arguments>`` and return its exit code (0 at once without ``wait``).
+@jobs_app.command("list")
+def list_(address: Address = None, as_json: AsJson = False) -> None:
+    """All jobs, the oldest first."""
+    from t2s.cli.job_client import connect, list_jobs
 
-    ``working_dir`` is uploaded (512 MiB at most) and is where the job runs; ``arguments`` name paths in it.
-    ``address`` is the cluster's dashboard, ``http://host:8265``, or RAY_API_SERVER_ADDRESS.
+    jobs = [_as_dict(job) for job in list_jobs(connect(address))]
+    if as_json:
+        out.print(json.dumps(jobs), markup=False)
+    elif jobs:
+        heads = ("id", "state", "exit", "began", "took", "command")
+        table("jobs", heads, [_cells(job) for job in jobs])
+    else:
+        say("no jobs")
 
-    Raises:
-        ConfigError: an unknown verb, or a working directory without ``jobs/``.
-        SetupError: no address, nobody there, or the cluster refuses the token.
-        RunError: the job never started.
-    """
-    if verb not in VERBS:
-        raise ConfigError(f"submit {verb}: unknown verb{suggest(verb, VERBS)}; known: {', '.join(VERBS)}")
-    if not (working_dir / "jobs" / f"{verb}.py").is_file():
-        raise ConfigError(
-            f"{working_dir}: holds no jobs/{verb}.py: run in the project's checkout or give --working-dir"
-        )
+
+@jobs_app.command()
+def status(name: Name, address: Address = None, as_json: AsJson = False) -> None:
+    """One job, and how it ended."""
+    from t2s.cli.job_client import connect, find_job
+
+    _show(find_job(connect(address), name), as_json)
+
+
+@jobs_app.command()
+def logs(
+    name: Name,
+    address: Address = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Until it ends, with its exit code.")] = False,
+) -> None:
+    """What a job has printed."""
+    from t2s.cli.job_client import asking, connect, find_job
+    from t2s.cli.job_client import follow as follow_job
+
     client = connect(address)
-    job = _submit(client, verb, arguments, working_dir)
-    print(_next_steps(job, client.get_address()), flush=True)
-    return follow(client, job) if wait else EXIT_OK
+    job = find_job(client, name).submission_id
+    if follow:
+        raise typer.Exit(follow_job(client, job))
+    with asking(client):
+        typer.echo(client.get_job_logs(job), nl=False)
 
 
-def connect(address: str | None) -> Any:
-    """A ``JobSubmissionClient`` on ``address``; a :class:`SetupError` that says how to reach the cluster."""
-    address = address or os.environ.get("RAY_API_SERVER_ADDRESS")
-    if not address:
-        raise SetupError("no cluster: give --address http://HOST:8265 or set RAY_API_SERVER_ADDRESS")
-    if not address.startswith(("http://", "https://")):
-        raise SetupError(f"--address {address}: give the dashboard's address, http://HOST:8265")
-    # Ray warns that it leaves out .git and .venv by default; EXCLUDES says so itself.
-    os.environ.setdefault("RAY_OVERRIDE_RUNTIME_ENV_DEFAULT_EXCLUDES", "")
-    from ray.job_submission import JobSubmissionClient
+@jobs_app.command()
+def stop(name: Name, address: Address = None, as_json: AsJson = False) -> None:
+    """End a job as Ctrl-C would, and wait until it has; `t2s submit --id ID` goes on with it."""
+    from t2s.cli.job_client import connect
+    from t2s.cli.job_client import stop as stop_job
 
-    try:
-        return JobSubmissionClient(address)
-    except Exception as error:  # Ray raises RuntimeError, ConnectionError, ValueError and its own here
-        raise SetupError(_no_connection(address, error)) from None
-    finally:
-        _quiet()
+    _show(stop_job(connect(address), name), as_json)
+    raise typer.Exit(EXIT_OK)
 
 
-def follow(client: Any, job: str) -> int:
-    """Print the job's log until it ends and return its exit code. Ctrl-C leaves the job running."""
-    try:
-        asyncio.run(_print_log(client, job))
-        return _exit_code(client, job)
-    except RuntimeError as error:  # what Ray raises when the connection is lost
-        raise RunError(f"lost sight of {job}, which may go on: {_one_line(error)}") from None
-    except KeyboardInterrupt:
-        print(f"\nnot following any more; {job} goes on", file=sys.stderr, flush=True)
-        return EXIT_INTERRUPTED
+def _show(job: Any, as_json: bool) -> None:
+    found = _as_dict(job)
+    if as_json:
+        out.print(json.dumps(found), markup=False)
+        return
+    for name, value in found.items():
+        if value is not None:
+            out.print(f"{name:<8} {_clock(value) if name in ('began', 'ended') else value}", markup=False)
 
 
-async def _print_log(client: Any, job: str) -> None:
-    async for text in client.tail_job_logs(job):
-        print(text, end="", flush=True)
+def _as_dict(job: Any) -> dict[str, Any]:
+    """What a person asks of a job; its environment may hold secrets and is left out."""
+    return {
+        "id": job.submission_id,
+        "verb": (job.metadata or {}).get("t2s"),
+        "state": str(job.status),
+        "exit": job.driver_exit_code,
+        "began": job.start_time / 1000 if job.start_time else None,
+        "ended": job.end_time / 1000 if job.end_time else None,
+        "command": job.entrypoint,
+        "message": " ".join((job.message or "").split())[:500] or None,
+    }
 
 
-def _exit_code(client: Any, job: str) -> int:
-    info = client.get_job_info(job)
-    while not info.status.is_terminal():  # the log ends a moment before the status says so
-        time.sleep(0.2)
-        info = client.get_job_info(job)
-    if info.driver_exit_code is not None:
-        return int(info.driver_exit_code) if info.driver_exit_code >= 0 else EXIT_FAILED
-    if str(info.status) == "STOPPED":
-        return EXIT_INTERRUPTED
-    raise RunError(f"{job} {str(info.status).lower()} before it ran: {' '.join((info.message or '').split())[:500]}")
+def _cells(job: dict[str, Any]) -> tuple[str, ...]:
+    began, ended = job["began"], job["ended"] or time.time()
+    took = f"{ended - began:.0f} s" if began else "–"
+    return (job["id"], job["state"], _text(job["exit"]), _clock(began), took, job["command"])
 
 
-def _submit(client: Any, verb: str, arguments: Sequence[str], working_dir: Path) -> str:
-    job = f"t2s-{verb}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-    try:
-        return str(
-            client.submit_job(
-                entrypoint=shlex.join(["python", f"jobs/{verb}.py", *arguments]),
-                runtime_env={"working_dir": str(working_dir.resolve()), "excludes": EXCLUDES},
-                submission_id=job,
-                metadata={"t2s": verb},
-            )
-        )
-    except Exception as error:  # as in connect: the upload and the cluster's checks raise many kinds
-        raise RunError(f"the cluster did not take the job: {_one_line(error)}") from None
+def _text(value: object) -> str:
+    return "–" if value is None else str(value)
 
 
-def _quiet() -> None:
-    """Ray's job client sets its own loggers to INFO and lists each file that it does not upload."""
-    for name in ("ray", "ray.dashboard.modules.job.sdk", "ray.dashboard.modules.dashboard_sdk"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def _no_connection(address: str, error: Exception) -> str:
-    text = _one_line(error)
-    if any(word in text.lower() for word in ("401", "403", "auth", "token")):
-        return (
-            f"{address}: the cluster wants its token: export RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
-            f"(or RAY_AUTH_TOKEN_PATH) ({text})"
-        )
-    return f"{address}: no Ray cluster answers there; is the dashboard on and reachable? ({text})"
-
-
-def _next_steps(job: str, address: str) -> str:
-    follow, state, end = (f"ray job {verb} {job} --address {address}" for verb in ("logs", "status", "stop"))
-    return f"submitted {job}\n  log     {follow} --follow\n  status  {state}\n  stop    {end}"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+def _clock(seconds: float | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else "–"

@@ -7,18 +7,27 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from t2s import __version__
+from t2s.cli.bench_serve import bench_app
+from t2s.cli.bundle import bundle_app
+from t2s.cli.cluster import cluster_app
 from t2s.cli.console import err
 from t2s.cli.data import data_app
+from t2s.cli.jobs import jobs_app
 from t2s.cli.plain import plain
-from t2s.config import Config
 from t2s.errors import EXIT_INTERRUPTED, EXIT_OK, ConfigError, T2SError
+from t2s.masking import mask
+
+if TYPE_CHECKING:
+    from t2s.config import Config
 
 app = typer.Typer(
     name="t2s",
@@ -28,6 +37,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data_app, name="data")
+app.add_typer(bench_app, name="bench")
+app.add_typer(bundle_app, name="bundle")
+app.add_typer(cluster_app, name="cluster")
+app.add_typer(jobs_app, name="jobs")
 config_app = typer.Typer(help="The configuration.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 track_app = typer.Typer(help="The record of runs.", no_args_is_help=True, rich_markup_mode=None)
@@ -49,11 +62,11 @@ def main() -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit code; an expected failure becomes one message on standard error."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    _mask_what_is_said()
     try:
         code = app(arguments, standalone_mode=False)
     except T2SError as error:
-        err.print(f"error: {plain(str(error))}", style="red", markup=False)
+        err.print(f"error: {plain(mask(str(error)))}", style="red", markup=False)
         return error.exit_code
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted")
@@ -64,9 +77,28 @@ def run(arguments: list[str] | None = None) -> int:
         usage = _usage_error(error)
         if usage is None:
             raise
-        err.print(f"error: {plain(usage)}", style="red", markup=False)
+        err.print(f"error: {plain(mask(usage))}", style="red", markup=False)
         return 2
     return code if isinstance(code, int) else EXIT_OK
+
+
+class _Masked(logging.Formatter):
+    """Log lines, and the tracebacks in them, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
+def _mask_what_is_said() -> None:
+    """Warnings go to standard error; neither they nor the traceback of a bug of ours hold secrets."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Masked("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
+    sys.excepthook = _print_traceback
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    print(mask("".join(traceback.format_exception(kind, error, trace))), file=sys.stderr, end="")
 
 
 def _usage_error(error: Exception) -> str | None:
@@ -177,6 +209,34 @@ def evaluate(
     from t2s.cli.verbs import evaluate_verb
 
     evaluate_verb(_load(config, overrides), adapter_path, split, max_samples, base, name)
+
+
+@app.command()
+def pipeline(
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
+    name: Annotated[
+        str | None, typer.Option(help="Of the pipeline; one of this name that exists is gone on with.")
+    ] = None,
+    resume: Annotated[
+        str | None, typer.Option(help="Go on with this pipeline: its directory, its name, or `last`.")
+    ] = None,
+    start_from: Annotated[
+        str | None, typer.Option("--from", metavar="STAGE", help="Do this stage and those after it again.")
+    ] = None,
+    no_search: Annotated[bool, typer.Option("--no-search", help="Train the configured setting.")] = False,
+    no_deploy: Annotated[bool, typer.Option("--no-deploy", help="End with the gate.")] = False,
+    max_samples: Annotated[
+        int | None, typer.Option(min=1, help="Evaluate on this many test questions, drawn with the seed.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Search, train, evaluate, promote, deploy as one run; the same command goes on with what is not done."""
+    from t2s.cli.pipeline import pipeline_verb
+    from t2s.pipeline.state import Flags
+
+    flags = Flags(not no_search, not no_deploy, max_samples)
+    raise typer.Exit(pipeline_verb(config, overrides, name, resume, start_from, flags, as_json))
 
 
 @app.command()
@@ -309,11 +369,17 @@ def serve(
     overrides: Overrides = [],  # noqa: B006
     config: Configs = [],  # noqa: B006
     port: Annotated[int | None, typer.Option(help="HTTP port.")] = None,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Stop the one that runs, once its requests are answered.")
+    ] = False,
+    config_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Only write a file for Ray's own `serve deploy`.")
+    ] = None,
 ) -> None:
     """Serve the champion over HTTP (Ray Serve) until Ctrl-C."""
-    from t2s.cli.serve import serve_command
+    from t2s.cli.serve import serve_verb
 
-    serve_command(_load(config, overrides, {"serve.port": port}))
+    serve_verb(_load(config, overrides, {"serve.port": port}), stop, config_out)
 
 
 @app.command()
@@ -351,15 +417,25 @@ def ui(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def submit(
     context: typer.Context,
-    verb: Annotated[str, typer.Argument(help="train, search, evaluate or serve.")],
+    verb: Annotated[str, typer.Argument(help="train, search, evaluate, pipeline or serve.")],
     address: Annotated[str | None, typer.Option(help="The cluster's dashboard, http://HOST:8265.")] = None,
     working_dir: Annotated[Path, typer.Option(help="The directory that is uploaded.")] = Path(),
     wait: Annotated[bool, typer.Option(help="Follow the job's log and return its exit code.")] = True,
+    name: Annotated[
+        str | None, typer.Option("--id", help="Of the job and its run; the same command goes on with both.")
+    ] = None,
+    cpus: Annotated[float | None, typer.Option(min=0, help="CPUs that the command itself takes.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0, help="GPUs that the command itself takes.")] = None,
+    memory: Annotated[float | None, typer.Option(min=0, help="GB of memory that the command itself takes.")] = None,
+    pip: Annotated[list[str], typer.Option(help="A package that Ray installs for the job; may be repeated.")] = [],  # noqa: B006
+    image: Annotated[str | None, typer.Option(help="A container image with t2s, instead of the upload.")] = None,
 ) -> None:
-    """Run train, search, evaluate or serve as a job on a Ray cluster: t2s submit train -- -c FILE key=value."""
-    from t2s.cli.jobs import submit as submit_job
+    """Run a verb as a job on a Ray cluster: t2s submit train --id nightly -- -c FILE key=value."""
+    from t2s.cli.submit import Job
+    from t2s.cli.submit import submit as submit_job
 
-    raise typer.Exit(submit_job(verb, context.args, address, working_dir, wait))
+    job = Job(verb, context.args, working_dir, name, cpus, gpus, memory, pip, image)
+    raise typer.Exit(submit_job(job, address, wait))
 
 
 @app.command()
@@ -390,10 +466,11 @@ def config_show(
     overrides: Overrides = [],  # noqa: B006
     config: Configs = [],  # noqa: B006
 ) -> None:
-    """Print the resolved configuration as YAML."""
+    """Print the resolved configuration as YAML, without passwords."""
     from t2s.config import dump
+    from t2s.track.files import without_secrets
 
-    typer.echo(dump(_load(config, overrides)), nl=False)
+    typer.echo(dump(without_secrets(_load(config, overrides))), nl=False)
 
 
 @config_app.command("docs")

@@ -107,8 +107,8 @@ def _is_champion(config: Config, number: int) -> bool:
 
 def _evaluate(config: Config, number: int, split: str, max_samples: int | None) -> Path:
     """Base, challenger and champion answer the same questions with the same prompt; returns the directory."""
-    from t2s.cli.verbs import track_evaluation
     from t2s.evaluate.run import SPLITS, choose_examples, evaluate, write_evaluation
+    from t2s.evaluate.tracking import track_evaluation
     from t2s.track.files import new_run_dir, write_run_files
 
     if split not in SPLITS:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from t2s.cli.console import meter, next_steps, out, say, table
-from t2s.cli.verbs import overall_scores, show_evaluation
+from t2s.cli.verbs import show_evaluation
 from t2s.config import Config, load
 from t2s.data.core import Example, TableRef
 from t2s.errors import SetupError
@@ -101,6 +101,7 @@ def _evaluate(
     config: Config, clock: Clock, run_dir: Path, run_id: str | None, adapter: Path
 ) -> tuple[Any, list[Example]]:
     from t2s.evaluate.run import choose_examples, evaluate, write_evaluation
+    from t2s.evaluate.tracking import overall_scores
     from t2s.track.runs import Tracker
 
     clock.stage("evaluate", "base and adapter answer the same questions over unseen tables")

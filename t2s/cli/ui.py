@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 from t2s.config import Config
 from t2s.errors import RunError
+from t2s.masking import without_password
 
 HOST = "127.0.0.1"
 
@@ -23,13 +25,14 @@ def ui_command(config: Config, port: int = 5000) -> None:
 
     uri = tracking_uri(config)
     if uri.startswith(("http://", "https://")):
-        print(f"MLflow runs at {uri}")
+        print(f"MLflow runs at {without_password(uri)}")
         return
     check_port(HOST, port, "--port")
-    print(f"MLflow over {uri}: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri, "--registry-store-uri", uri]
-    command += ["--host", HOST, "--port", str(port), "--workers", "1"]
-    with subprocess.Popen(command) as server:
+    print(f"MLflow over {without_password(uri)}: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+    # In the environment: everybody on the machine may read a command's arguments.
+    stores = {"MLFLOW_BACKEND_STORE_URI": uri, "MLFLOW_REGISTRY_STORE_URI": uri}
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port), "--workers", "1"]
+    with subprocess.Popen(command, env={**os.environ, **stores}) as server:
         try:
             code = server.wait()
         except KeyboardInterrupt:

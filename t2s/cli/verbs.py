@@ -62,6 +62,7 @@ def evaluate_verb(
 ) -> None:
     """Score an adapter beside its base."""
     from t2s.evaluate.run import SPLITS, choose_examples, evaluate, write_evaluation
+    from t2s.evaluate.tracking import track_evaluation
     from t2s.registry import resolve_adapter
     from t2s.track.files import new_run_dir, write_run_files
 
@@ -101,25 +102,6 @@ def _check_adapter(config: Config, adapter: Path | None) -> None:
     base = find_base(config.model)
     if adapter is not None:
         check_fits(read_manifest(adapter), adapter, base, config.prompt)
-
-
-def track_evaluation(config: Config, run_dir: Path, found: Any) -> None:
-    """An evaluation in MLflow: overall scores as metrics, the files as artifacts."""
-    from t2s.track.files import remember_run
-    from t2s.track.runs import Tracker, tracking_uri
-
-    tracker = Tracker(config)
-    run_id = tracker.start_run(run_dir.name, "evaluate", found.results["data"], key=str(run_dir))
-    remember_run(run_dir, run_id, tracking_uri(config))
-    tracker.log_metrics(run_id, overall_scores(found.rows))
-    tracker.log_artifacts(run_id, run_dir)
-    tracker.finish(run_id)
-
-
-def overall_scores(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """``{"ex_base": 0.1, "ex_tuned": 0.6, ...}`` of the last row."""
-    cells = {(metric, side): rows[-1][metric][side] for metric in ("ex", "lf") for side in ("base", "tuned")}
-    return {f"{metric}_{side}": cell["accuracy"] for (metric, side), cell in cells.items() if cell}
 
 
 def show_evaluation(found: Any) -> None:

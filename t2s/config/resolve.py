@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from t2s.config.reader import Layer, printable, read_file, read_override, shown
+from t2s.config.reader import Dumper, Layer, printable, read_file, read_override, shown
 from t2s.config.schema import Config
 from t2s.errors import ConfigError, suggest
 
@@ -57,7 +57,7 @@ def _resolve(files: Sequence[Path], overrides: Iterable[str]) -> Config:
 
 def dump(config: BaseModel) -> str:
     """The resolved configuration as YAML that :func:`load` reads back to an equal one."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return str(yaml.dump(config.model_dump(mode="json"), Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
 def _add(layers: Sequence[Layer], merged: dict[str, Any], origins: dict[str, str]) -> None:

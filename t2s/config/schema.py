@@ -203,9 +203,9 @@ class InferenceConfig(Section):
     """How candidates are drawn."""
     drop_empty: bool = False
     """Whether a candidate with an empty result is dropped too."""
-    weights: Literal["full", "half", "int8"] = "full"
+    weights: Literal["full", "half"] = "full"
     """For a CPU: ``half`` holds the linear layers packed in 16 bits and multiplies in fp32, which is faster and changes
-    hardly an answer; ``int8`` holds them in 8 bits, which is faster still and changes some."""
+    hardly an answer."""
 
 
 class PromptConfig(Section):
@@ -440,14 +440,25 @@ class ServeConfig(Section):
     """HTTP port."""
     adapter: Name = "champion"
     """``champion`` (the registry's), a version number, an adapter's directory, or ``none`` for the bare base."""
+    adapters: dict[Name, Name] = {}
+    """More adapters on the same base, by the name that a question asks for one by; each as in ``adapter``. The base is
+    then held once and unmerged, and questions for different adapters are answered in one batch."""
+    engine: Literal["transformers", "vllm"] = "transformers"
+    """What runs the model. ``vllm`` is for a GPU and needs ``pip install t2s[vllm]``."""
     num_replicas: Count = 1
-    """Copies of the model."""
+    """Copies of the model, always that many."""
+    min_replicas: Count | None = None
+    """Copies at least, where their number follows the load (``max_replicas``); None is 1."""
+    max_replicas: Count | None = None
+    """Copies at most: their number then follows the load, in place of ``num_replicas``."""
     max_batch_size: Count = 8
     """Requests answered together."""
     batch_wait_timeout_s: float = Field(default=0.02, ge=0)
-    """How long the first request of a batch waits for others."""
-    max_queued_requests: int = Field(default=64, ge=-1, le=2**31 - 1)
-    """Requests that may wait; more are refused with 429. -1 is no limit."""
+    """How long a batch waits for those whose answers have just gone out, so that who asks one question after the other
+    goes together again. A model at rest waits for nobody."""
+    max_queued_requests: int | None = Field(default=None, ge=-1, le=2**31 - 1)
+    """Requests that may wait while others are answered; more are refused with 429. None is one batch a replica, so that
+    nobody waits longer than one batch takes; -1 is no limit."""
     max_batch_questions: Count = 64
     """Questions that one ``POST /v1/sql/batch`` may bring."""
     request_timeout_s: float = Field(default=60.0, gt=0)
@@ -469,9 +480,40 @@ class ServeConfig(Section):
     """Seconds a query may run."""
 
     @property
-    def in_hand(self) -> int:
-        """Questions that replicas hold: while one batch is generated, the next one gathers."""
-        return 2 * self.max_batch_size * self.num_replicas
+    def at_once(self) -> int:
+        """Questions that all replicas together answer at the same time."""
+        return self.max_batch_size * (self.max_replicas or self.num_replicas)
+
+    @property
+    def most_under_way(self) -> int | None:
+        """Questions that are answered or wait; the next one is refused. None is no limit."""
+        if self.max_queued_requests == -1:
+            return None
+        return self.at_once + (self.at_once if self.max_queued_requests is None else self.max_queued_requests)
+
+    @model_validator(mode="after")
+    def _names(self) -> ServeConfig:
+        for name in self.adapters:
+            if name in ("base", "none", self.adapter) or name.isdigit():
+                raise ValueError(
+                    f"serve.adapters: the name {name} means something already (base and none the bare base, a number "
+                    "a version, serve.adapter itself): choose another"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _replicas(self) -> ServeConfig:
+        least, most = self.min_replicas, self.max_replicas
+        if least is not None and most is None:
+            raise ValueError("serve.min_replicas goes with serve.max_replicas, which is not set")
+        if most is not None and (least or 1) > most:
+            raise ValueError(f"serve.min_replicas={least} is more than serve.max_replicas={most}")
+        if most is not None and self.num_replicas != 1:
+            raise ValueError(
+                f"serve.num_replicas={self.num_replicas} is a fixed number, and serve.max_replicas={most} lets it "
+                "follow the load: set one of them"
+            )
+        return self
 
 
 class TrackingConfig(Section):
@@ -545,11 +587,27 @@ class Config(Section):
                 f"search.num_workers={search.num_workers} does not divide training.gradient_accumulation_steps × "
                 f"training.num_workers = {passes}, so that a trial cannot keep the global batch; change one of them"
             )
+        self._vllm_can()
         if ray.num_cpus and not ray.address and ray.worker_cpus > ray.num_cpus:
             raise ValueError(
                 f"ray.worker_cpus={ray.worker_cpus:g} is more than ray.num_cpus={ray.num_cpus}: no worker could start"
             )
         return self
+
+    def _vllm_can(self) -> None:
+        """Whether vLLM can do what is asked for, if it is to."""
+        asked = {
+            "inference.execution_guided": (self.inference.execution_guided, 1),
+            "inference.weights": (self.inference.weights, "full"),
+            "quantization.load_in_4bit": (self.quantization.load_in_4bit, False),
+            "training.use_gpu": (self.training.use_gpu is not False, True),
+        }
+        for key, (value, only) in asked.items() if self.serve.engine == "vllm" else ():
+            if value != only:
+                shown = str(only).lower()
+                raise ValueError(
+                    f"serve.engine=vllm does not go with {key}: set {key}={shown}, or serve.engine=transformers"
+                )
 
     def _logs_start_above_zero(self) -> None:
         """The configured setting is always in the space, and a logarithmic range has no place for zero."""

@@ -13,14 +13,26 @@ from typing import Any
 
 import torch
 
+from t2s.generate.adapters import Adapters
+from t2s.generate.attention import grouped
 from t2s.generate.cache import BatchCache, Saved
 
 
 class Batch:
-    """The rows that are being written. ``mask`` is (rows, slots): which slots hold a token of the row."""
+    """The rows that are being written. ``mask`` is (rows, slots): which slots hold a token of the row.
 
-    def __init__(self, model: Any, known: Sequence[Saved | None]) -> None:
+    ``names`` says whose each row is among ``adapters``; without, all are what the model itself is.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        known: Sequence[Saved | None],
+        adapters: Adapters | None = None,
+        names: Sequence[str | None] | None = None,
+    ) -> None:
         self.model = model
+        self.adapters, self.names = adapters or Adapters(model), list(names or [None] * len(known))
         self.device = model.device
         self.cache = BatchCache(known)
         lengths = [saved.num_tokens if saved is not None else 0 for saved in known]
@@ -45,7 +57,8 @@ class Batch:
         self.mask = torch.cat([self.mask, real], 1)
         rows = torch.tensor([row for row, offsets in enumerate(asked) for _ in offsets], dtype=torch.long)
         offsets = torch.tensor([offset for offsets in asked for offset in offsets], dtype=torch.long)
-        with _head_only_at(self.model, rows.to(self.device), offsets.to(self.device)) as picked:
+        head = _head_only_at(self.model, rows.to(self.device), offsets.to(self.device))
+        with grouped(self.model), self.adapters.writing(self.names), head as picked:
             logits = self.model(
                 input_ids=tokens.to(self.device),
                 attention_mask=self.mask.to(self.device, torch.long),
@@ -70,6 +83,7 @@ class Batch:
         index = torch.tensor(rows, dtype=torch.long)
         self.cache.choose(index)
         self.mask = self.mask[index]
+        self.names = [self.names[row] for row in rows]
 
     def save(self, row: int, num_tokens: int) -> Saved:
         """A copy of the keys and values of the first tokens of ``row``."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from t2s.generate.adapters import Adapters
 from t2s.generate.batch import Batch
 from t2s.generate.cache import Saved
 from t2s.generate.drafts import Drafts
@@ -22,6 +23,8 @@ from t2s.generate.writer import Plan, Writer
 
 Prefix = tuple[int, ...]
 """The tokens of the schema part of a prompt."""
+Key = tuple[str | None, Prefix]
+"""A prefix and the adapter that reads it: keys and values depend on both."""
 
 _PASS_COST = {"cpu": 28}
 """What a pass costs besides its tokens, counted in tokens: reading the weights, Python. Measured with SmolLM2-135M in
@@ -37,8 +40,9 @@ _DROP_BELOW = 0.75
 class Decoder:
     """A model with its memory of schemas and of earlier answers. Not thread-safe."""
 
-    def __init__(self, model: Any, prefixes: Prefixes, drafts: Drafts | None) -> None:
+    def __init__(self, model: Any, prefixes: Prefixes, drafts: Drafts | None, adapters: Adapters | None = None) -> None:
         self.model = model
+        self.adapters = adapters or Adapters(model)
         self.prefixes = prefixes
         self.drafts = drafts
         device = model.device.type
@@ -58,7 +62,8 @@ class Decoder:
         """Bring all ``writers`` to their end. A row with dice samples; with ``dice`` given, all rows are scored."""
         batch = self.begin(writers, prefixes)
         rows = list(range(len(writers)))
-        unsaved = [len(prefix) if self.prefixes.find(prefix) is None else 0 for prefix in prefixes]
+        keys = _keys(writers, prefixes)
+        unsaved = [len(key[1]) if self.prefixes.find(key) is None else 0 for key in keys]
         while live := _wanted(writers, rows):
             if len(live) <= _DROP_BELOW * len(rows):
                 batch.choose([rows.index(row) for row in live])
@@ -74,37 +79,43 @@ class Decoder:
                 wrong.append(width - len(plan.block) + writers[row].accept(plan, tokens))
             for place, row in enumerate(rows):
                 if unsaved[row] and len(writers[row].prompt) <= int(batch.mask[place].sum()):
-                    self.prefixes.keep(prefixes[row], batch.save(place, unsaved[row]))
+                    self.prefixes.keep(keys[row], batch.save(place, unsaved[row]))
                     unsaved[row] = 0
             batch.reject(wrong)
         if self.drafts is not None:
             for writer in writers:
-                self.drafts.learn(writer.written)
+                self.drafts.learn(writer.written, writer.adapter)
 
     def begin(self, writers: Sequence[Writer], prefixes: Sequence[Prefix]) -> Batch:
         """Start all writers, each after what is known of its prompt."""
-        known = self._known(prefixes)
+        known = self._known(_keys(writers, prefixes))
         for writer, saved in zip(writers, known, strict=True):
             writer.start(saved.num_tokens if saved is not None else 0)
-        return Batch(self.model, known)
+        return Batch(self.model, known, self.adapters, [writer.adapter for writer in writers])
 
     def feed(self, batch: Batch, plans: Sequence[Plan]) -> torch.Tensor:
         """One pass; logits (number asked, vocabulary)."""
         self.passes += 1
         return batch.feed([plan.block for plan in plans], [plan.asked for plan in plans])
 
-    def _known(self, prefixes: Sequence[Prefix]) -> list[Saved | None]:
+    def forget(self, adapter: str) -> None:
+        """Drop what is remembered of schemas and answers of an adapter."""
+        self.prefixes.drop(lambda key: key[0] == adapter)
+        if self.drafts is not None:
+            self.drafts.forget(adapter)
+
+    def _known(self, keys: Sequence[Key]) -> list[Saved | None]:
         """What is kept of each prefix. Those that several rows share are computed first, the others with their row."""
-        found = {prefix: self.prefixes.find(prefix) for prefix in prefixes if prefix}
-        times = Counter(prefixes)
-        shared = [prefix for prefix, saved in found.items() if saved is None and times[prefix] > 1]
+        found = {key: self.prefixes.find(key) for key in keys if key[1]}
+        times = Counter(keys)
+        shared = [key for key, saved in found.items() if saved is None and times[key] > 1]
         if shared:
-            batch = Batch(self.model, [None] * len(shared))
-            self.feed(batch, [Plan(list(prefix)) for prefix in shared])
-            for row, prefix in enumerate(shared):
-                found[prefix] = batch.save(row, len(prefix))
-                self.prefixes.keep(prefix, found[prefix])  # type: ignore[arg-type]  # just made
-        return [found.get(prefix) for prefix in prefixes]
+            batch = Batch(self.model, [None] * len(shared), self.adapters, [adapter for adapter, _ in shared])
+            self.feed(batch, [Plan(list(prefix)) for _, prefix in shared])
+            for row, key in enumerate(shared):
+                found[key] = batch.save(row, len(key[1]))
+                self.prefixes.keep(key, found[key])  # type: ignore[arg-type]  # just made
+        return [found.get(key) for key in keys]
 
     def _plans(self, writers: Sequence[Writer], sampling: bool) -> list[Plan]:
         live = [writer for writer in writers if not writer.is_over]
@@ -112,6 +123,10 @@ class Decoder:
         room = self._free_tokens // len(live)
         drafts = None if sampling or room < 2 else self.drafts
         return [Plan([]) if writer.is_over else writer.plan(width, room, drafts) for writer in writers]
+
+
+def _keys(writers: Sequence[Writer], prefixes: Sequence[Prefix]) -> list[Key]:
+    return [(writer.adapter, prefix) for writer, prefix in zip(writers, prefixes, strict=True)]
 
 
 def _wanted(writers: Sequence[Writer], rows: Sequence[int]) -> list[int]:

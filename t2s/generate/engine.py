@@ -4,6 +4,9 @@ The answer to a question does not depend on its neighbours in the batch (but for
 point). Writing a row ends at the end-of-sequence token, at ``;`` or at a blank line, whichever comes first: a base
 model that was never tuned does not stop by itself. A model that does not attend through transformers' standard cache
 is left to its own ``generate``, which is slower and knows no grammar-forced tokens.
+
+Each question of a batch may have its own adapter (:mod:`t2s.generate.adapters`); what is remembered of one adapter is
+never used for another.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from copy import copy
+from pathlib import Path
 from typing import Any
 
 from t2s.config import InferenceConfig, PromptConfig
+from t2s.generate.adapters import Adapters
 from t2s.generate.batch import is_supported, longest
 from t2s.generate.candidates import beam, sample
 from t2s.generate.constrained import constraint_for
@@ -24,6 +29,9 @@ from t2s.generate.ends import Ends
 from t2s.generate.guided import Judge
 from t2s.generate.prefixes import Prefixes
 from t2s.generate.writer import Writer
+from t2s.model.adapter import check_fits, read_manifest
+from t2s.model.base import BaseFiles
+from t2s.model.lora import Lora, read_lora
 from t2s.prompt import build_prompt
 from t2s.sql.extract import extract_sql
 
@@ -37,13 +45,23 @@ class Generator:
     weights have changed, call :meth:`forget`.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, config: InferenceConfig, prompt: PromptConfig) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        config: InferenceConfig,
+        prompt: PromptConfig,
+        base: BaseFiles | None = None,
+        adapters: Adapters | None = None,
+    ) -> None:
         self.model = model
+        self.base = base
+        self.adapters = adapters or Adapters(model)
         self.tokenizer = tokenizer
         self.config = config
         self.prompt = prompt
         self.ends = Ends(tokenizer)
-        self.decoder = Decoder(model, Prefixes(), Drafts())
+        self.decoder = Decoder(model, Prefixes(), Drafts(), self.adapters)
         self.judge = Judge(config.drop_empty)
         self._own_loop = is_supported(model)
         if not self._own_loop:
@@ -58,12 +76,15 @@ class Generator:
         """Yield ``(position in requests, answer)`` pairs, a batch at a time, the shortest prompts first."""
         if not requests:
             return
+        for name in {request.adapter for request in requests}:
+            self.adapters.check(name)
         texts = self.prompts(requests)
         encoded = self.tokenizer(texts)["input_ids"]
         shared = self._schema_parts(texts, encoded)
         order = sorted(range(len(requests)), key=lambda i: (len(shared[i]), shared[i], len(encoded[i])))
         for start in range(0, len(order), self.config.batch_size):
             batch = order[start : start + self.config.batch_size]
+            batch.sort(key=lambda i: requests[i].adapter or "")  # an adapter's rows side by side
             answers = self._answer(
                 [requests[i] for i in batch], [encoded[i] for i in batch], [shared[i] for i in batch]
             )
@@ -78,6 +99,21 @@ class Generator:
         other = copy(self)
         other.config, other.judge = config, Judge(config.drop_empty)
         return other
+
+    def read_adapter(self, directory: Path) -> Lora:
+        """As :meth:`t2s.generate.core.HoldsAdapters.read_adapter`."""
+        assert self.base is not None, "a generator that was given a model does not know its base"
+        check_fits(read_manifest(directory), directory, self.base, self.prompt)
+        return read_lora(directory, self.model.device)
+
+    def attach(self, name: str, adapter: Lora) -> None:
+        """As :meth:`t2s.generate.core.HoldsAdapters.attach`."""
+        self.adapters.attach(name, adapter)
+
+    def detach(self, name: str) -> None:
+        """As :meth:`t2s.generate.core.HoldsAdapters.detach`."""
+        self.adapters.detach(name)
+        self.decoder.forget(name)
 
     def forget(self) -> None:
         """Drop what is remembered of schemas: the weights have changed."""
@@ -120,7 +156,9 @@ class Generator:
         question = prompt[len(shared) :]
         limit = min(request.max_tokens or config.max_new_tokens, config.max_new_tokens)
         stop = request.should_stop
-        return Writer(prompt, question, limit, self.ends, self._vocabulary(), constraint, should_stop=stop)
+        made = Writer(prompt, question, limit, self.ends, self._vocabulary(), constraint, should_stop=stop)
+        made.adapter = request.adapter
+        return made
 
     def read(self, writer: Writer) -> Generation:
         """What was written, as text and SQL."""
@@ -133,7 +171,8 @@ class Generator:
     def _fall_back(self, writers: Sequence[Writer]) -> list[Generation]:
         from t2s.generate.fallback import write
 
-        write(self.model, self.tokenizer, writers)
+        with self.adapters.writing([writer.adapter for writer in writers]):
+            write(self.model, self.tokenizer, writers)
         return [self.read(writer) for writer in writers]
 
 

@@ -4,6 +4,8 @@ first."""
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 from t2s.generate.cache import Saved
 
@@ -12,32 +14,37 @@ MAX_BYTES = 256 * 2**20
 
 
 class Prefixes:
-    """Token ids of a beginning -> :class:`Saved`. What alone is above ``max_bytes`` is not kept."""
+    """What a beginning is known by -> :class:`Saved`. What alone is above ``max_bytes`` is not kept."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.max_bytes = max_bytes
         self.num_bytes = 0
-        self._kept: OrderedDict[tuple[int, ...], Saved] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], Saved] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def find(self, tokens: tuple[int, ...]) -> Saved | None:
-        """What is kept of exactly these tokens."""
-        saved = self._kept.get(tokens)
+    def find(self, key: tuple[Any, ...]) -> Saved | None:
+        """What is kept of exactly this."""
+        saved = self._kept.get(key)
         if saved is not None:
-            self._kept.move_to_end(tokens)
+            self._kept.move_to_end(key)
         return saved
 
-    def keep(self, tokens: tuple[int, ...], saved: Saved) -> None:
+    def keep(self, key: tuple[Any, ...], saved: Saved) -> None:
         """Keep it, and drop the least recently used until all fit."""
-        if tokens in self._kept or saved.num_bytes > self.max_bytes:
+        if key in self._kept or saved.num_bytes > self.max_bytes:
             return
-        self._kept[tokens] = saved
+        self._kept[key] = saved
         self.num_bytes += saved.num_bytes
         while self.num_bytes > self.max_bytes:
             _, dropped = self._kept.popitem(last=False)
             self.num_bytes -= dropped.num_bytes
+
+    def drop(self, which: Callable[[tuple[Any, ...]], bool]) -> None:
+        """Forget some."""
+        for key in [key for key in self._kept if which(key)]:
+            self.num_bytes -= self._kept.pop(key).num_bytes
 
     def clear(self) -> None:
         """Forget all: the weights have changed."""

@@ -45,6 +45,8 @@ class Writer:
     """Sum of the log-probabilities of its decisions among what was allowed, where they are asked for."""
     should_stop: Callable[[], bool] | None = None
     """Whether nobody wants the answer any more."""
+    adapter: str | None = None
+    """Who writes, among those that the model has (:mod:`t2s.generate.adapters`)."""
 
     def start(self, known: int) -> None:
         """Begin after the first ``known`` tokens of the prompt, with what the grammar forces at once."""
@@ -120,7 +122,7 @@ class Writer:
     def _guess(self, plan: Plan, drafts: Drafts) -> list[int] | None:
         """A likely next token and what the grammar forces after it, both consumed by the constraint."""
         ahead = [token for segment in plan.guessed for token in segment]
-        token = drafts.guess([*self.written, *ahead], self.question)
+        token = drafts.guess([*self.written, *ahead], self.question, self.adapter)
         if token is None or (self.constraint is not None and not self.constraint.take(token)):
             return None
         return [token, *(self.constraint.forced() if self.constraint is not None else ())]

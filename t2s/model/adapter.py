@@ -23,6 +23,7 @@ MANIFEST = "t2s_adapter.json"
 _NEEDED = ("adapter_model.safetensors", "adapter_config.json")
 CHANGES_BASE = ("pissa", "olora")
 """Initialisations that move a part of the base's weights into the adapter."""
+_FOREIGN = ("auto_mapping", "megatron_config", "modules_to_save", "trainable_token_indices", "layer_replication")
 _ALLOWED = {*_NEEDED, "README.md", MANIFEST}
 
 
@@ -140,7 +141,17 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     for name in _NEEDED:
         if _section(manifest, "files").get(name) != _sha256(directory / name):
             raise AdapterError(f"adapter {directory}: {name} is not the file that was saved (SHA-256 differs)")
+    _refuse_other_kinds(directory)
     return manifest
+
+
+def _refuse_other_kinds(directory: Path) -> None:
+    """PEFT does by its settings more than add matrices: it can import modules and change other layers."""
+    settings = _read_json(directory / _NEEDED[1])
+    odd = [name for name in _FOREIGN if settings.get(name)]
+    if settings.get("peft_type", "LORA") != "LORA" or odd:
+        found = ", ".join(odd) or f"peft_type {settings.get('peft_type')!r}"
+        raise AdapterError(f"adapter {directory}: {_NEEDED[1]} holds {found}; only plain LoRA is loaded")
 
 
 def weights_hash(directory: Path) -> str:

@@ -76,12 +76,15 @@ def plain(files: BaseFiles) -> BaseFiles:
 def _convert_gguf(files: BaseFiles, target: Path) -> None:
     """Several workers may arrive at once: each writes aside, the first rename wins."""
     aside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    model: Any = AutoModelForCausalLM.from_pretrained(files.directory, gguf_file=files.gguf, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        files.directory, gguf_file=files.gguf, dtype=torch.float32, trust_remote_code=False
+    )
     # save_pretrained refuses a model that says it is quantised, which GGUF weights no longer are once loaded.
     model.hf_quantizer = None
     del model.config.quantization_config
     model.save_pretrained(aside)
-    AutoTokenizer.from_pretrained(files.directory, gguf_file=files.gguf).save_pretrained(aside)
+    tokenizer = AutoTokenizer.from_pretrained(files.directory, gguf_file=files.gguf, trust_remote_code=False)
+    tokenizer.save_pretrained(aside)
     try:
         aside.rename(target)
     except OSError:

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlparse
 
 from t2s.config import Config
 from t2s.errors import AdapterError, SetupError, T2SError, suggest
+from t2s.masking import mask, without_password
 from t2s.model.adapter import read_manifest, weights_hash
 from t2s.track.runs import connect, tracking_uri
 
@@ -157,8 +158,9 @@ def open_store(config: Config) -> Iterator[Store]:
     except T2SError:
         raise
     except Exception as error:  # fault boundary: three libraries' errors, none of them a user's language
-        problem = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise SetupError(f"MLflow registry at {tracking_uri(config)}: {problem}; check tracking.uri") from None
+        problem = mask((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]
+        uri = without_password(tracking_uri(config))
+        raise SetupError(f"MLflow registry at {uri}: {problem}; check tracking.uri") from None
 
 
 def _as_version(found: Any) -> Version:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 from collections.abc import Callable, Sequence
@@ -10,15 +11,18 @@ from typing import Any
 
 import ray
 from ray import cloudpickle
+from ray.exceptions import RayActorError
 
 from t2s.config import Config
-from t2s.errors import ConfigError, T2SError
+from t2s.errors import ConfigError, RunError, T2SError
 from t2s.search.host import SlotHost, cause_of
 from t2s.search.ladder import Ladder
 
 THREADS = 128
 """Calls that a host answers at a time; each trial on it waits in one."""
 _SAY_S = 60.0
+_ANSWER_S = 5.0
+"""How much longer than the first one the others may take to say that they are there."""
 
 
 def plan_hosts(config: Config, texts: Any, say: Callable[[str], None]) -> tuple[int, Config]:
@@ -125,13 +129,25 @@ class Pool:
             host.close.remote(number)
 
     def examine(self, asked: Sequence[tuple[Any, ...]]) -> list[list[bool | None]]:
-        """:meth:`SlotHost.examine` for each, shared out over the hosts."""
-        return [
-            _answer(each)
-            for each in [
-                self.hosts[at % len(self.hosts)].examine.remote(*arguments) for at, arguments in enumerate(asked)
-            ]
-        ]
+        """:meth:`SlotHost.examine` for each, shared out over the living; what a dead one had is asked again."""
+        found: dict[int, list[bool | None]] = {}
+        while left := [at for at in range(len(asked)) if at not in found]:
+            hosts = self._living()
+            calls = [(at, hosts[at % len(hosts)].examine.remote(*asked[at])) for at in left]
+            for at, call in calls:
+                with contextlib.suppress(RayActorError):
+                    found[at] = _answer(call)
+        return [found[at] for at in range(len(asked))]
+
+    def _living(self) -> list[Any]:
+        """The hosts that answer now; one whose node is gone may wait for room for ever."""
+        asked = {host.status.remote(): host for host in self.hosts}
+        ray.wait(list(asked), num_returns=1, timeout=_SAY_S)
+        done, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_S)
+        living = [asked[each] for each in done if _is_there(each)]
+        if not living:
+            raise RunError("no slot host answers: go on with t2s search --resume")
+        return living
 
 
 def _start(config: Config, name: str, make: Callable[[Any], Any], ladder: Ladder, folder: Path) -> Any:
@@ -157,6 +173,13 @@ def _make_engine(config: Config, texts: bytes, ladder: Ladder, sharing: int, say
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("transformers").setLevel(logging.ERROR)
     return SlotEngine(config, ray.get(cloudpickle.loads(texts)), ladder, say=say, sharing=sharing)
+
+
+def _is_there(reference: Any) -> bool:
+    try:
+        return bool(_answer(reference))
+    except RayActorError:
+        return False
 
 
 def _answer(reference: Any) -> Any:

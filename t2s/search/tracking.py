@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 
 from t2s.config import Config
 from t2s.errors import T2SError
+from t2s.masking import without_password
 from t2s.registry import ADAPTER, register
 from t2s.search.record import Trial, cost_of, read_trials
 from t2s.track.files import remember_run
@@ -84,7 +85,7 @@ class SearchTracker:
             except TooSlow:
                 log.warning(
                     "MLflow at %s has not taken all of %s in %.0f s; search.json is complete",
-                    tracking_uri(self._config), self._search_dir.name, CLOSE_TIMEOUT_S,
+                    without_password(tracking_uri(self._config)), self._search_dir.name, CLOSE_TIMEOUT_S,
                 )  # fmt: skip
         self._thread.shutdown(wait=False, cancel_futures=True)
 

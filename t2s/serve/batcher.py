@@ -1,13 +1,15 @@
 """Questions that arrive together are generated together, on one thread; who goes away frees the place.
 
-One batch is generated while the next one gathers. A question whose caller is gone leaves the queue, or its batch
-between two passes of the decoder. How many may wait is not decided here, but where requests come in.
+One batch is generated while the next one gathers; a model at rest starts at once. A question whose caller is gone
+leaves the queue, or its batch between two passes of the decoder. How many may wait is not decided here, but where
+requests come in.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -33,12 +35,13 @@ class Batcher:
     """Calls ``generate`` with up to ``max_size`` requests of one key, the oldest first."""
 
     def __init__(self, generate: Generate, max_size: int, wait_s: float) -> None:
-        """A batch that is not full waits ``wait_s`` for more."""
+        """For ``wait_s`` after its answers a batch waits for as many callers as there were."""
         self._generate = generate
         self.max_size, self.wait_s = max_size, wait_s
         self._queue: list[_Waiting] = []
         self._worker: asyncio.Task[None] | None = None
         self._full = asyncio.Event()
+        self._wanted, self._answered = 1, 0.0
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="t2s-generate")
 
     async def ask(self, key: Hashable, request: Request) -> tuple[Result, Any]:
@@ -46,7 +49,7 @@ class Batcher:
         one = _Waiting(key, request, asyncio.get_running_loop().create_future())
         one.request = replace(request, should_stop=one.gone.is_set)
         self._queue.append(one)
-        if len(self._queue) >= self.max_size:
+        if len(self._queue) >= min(self._wanted, self.max_size):
             self._full.set()
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
@@ -61,12 +64,15 @@ class Batcher:
             batch = self._take()
             if batch:
                 await self._answer(batch)
+                self._wanted, self._answered = len(batch) + len(self._queue), time.monotonic()
 
     async def _gather(self) -> None:
-        if len(self._queue) < self.max_size and self.wait_s:
+        """Who asks one question after the other comes back soon after the answer, and would just miss this batch."""
+        rest_s = self._answered + self.wait_s - time.monotonic()
+        if len(self._queue) < min(self._wanted, self.max_size) and rest_s > 0:
             self._full.clear()
             try:
-                async with asyncio.timeout(self.wait_s):
+                async with asyncio.timeout(rest_s):
                     await self._full.wait()
             except TimeoutError:
                 pass

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -102,16 +102,15 @@ def chunks(chat: Chat, written: Written, outcome: Outcome) -> Iterator[str]:
     yield _event("[DONE]")
 
 
-def models(version: str, started: int) -> dict[str, Any]:
-    """The endpoint under its plain name, and under its adapter's version."""
-    rows = [
-        {"id": name, "object": "model", "created": started, "owned_by": MODEL} for name in (MODEL, f"{MODEL}@{version}")
-    ]
+def models(adapters: Iterable[str], started: int) -> dict[str, Any]:
+    """The endpoint under its plain name, and once for each adapter that may be asked for."""
+    names = [MODEL, *(f"{MODEL}@{adapter}" for adapter in adapters)]
+    rows = [{"id": name, "object": "model", "created": started, "owned_by": MODEL} for name in names]
     return {"object": "list", "data": rows}
 
 
 def version_of(model: str) -> str | None:
-    """The adapter's version that ``model`` asks for: None is whatever is served."""
+    """The adapter that ``model`` asks for, by name or version: None is whatever is served."""
     if model == MODEL:
         return None
     if not model.startswith(f"{MODEL}@"):

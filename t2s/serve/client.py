@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,8 +13,10 @@ import httpx
 from t2s.errors import DataError, RunError, SetupError
 from t2s.serve.access import TOKEN_VARIABLE, is_loopback
 
-ATTEMPTS = 4
+ATTEMPTS = 5
 MAX_WAIT_S = 10.0
+SPREAD = 0.5
+"""Who was refused together must not come back together: waits are up to this much longer."""
 RETRIED = (429, 500, 502, 503)
 """Not 504: a question that took too long would again."""
 
@@ -55,7 +58,7 @@ def ask(
                 return _read(response)
             problem, wait_s = _error(response), _retry_after(response, attempt)
         if attempt < ATTEMPTS - 1:
-            time.sleep(min(wait_s, MAX_WAIT_S))
+            time.sleep(min(wait_s, MAX_WAIT_S) * random.uniform(1, 1 + SPREAD))
     kind = RunError if problem.startswith("HTTP") else SetupError
     raise kind(f"{url}: no answer after {ATTEMPTS} attempts ({problem}); is it up? start one: t2s serve")
 
@@ -84,4 +87,4 @@ def _error(response: httpx.Response) -> str:
 
 def _retry_after(response: httpx.Response, attempt: int) -> float:
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else 0.5 * 2**attempt
+    return max(float(text) if text.isdigit() else 0.0, 0.5 * 2**attempt)

@@ -1,5 +1,7 @@
 """Follow the registry: when an alias moves, the replica takes the new version without missing a question.
 
+Every alias among ``serve.adapter`` and ``serve.adapters`` is followed by itself.
+
 An adapter that is damaged, or of another base, is refused before a question reaches it: the old one goes on, and
 ``/readyz`` says why. Replicas look for themselves, so that for a while one may answer with the new version and one with
 the old; each answer names its own.
@@ -24,27 +26,39 @@ class Follower:
     def __init__(self, config: Config, engine: Engine) -> None:
         """Does nothing until :meth:`start` or :meth:`look`."""
         self._config, self._engine = config, engine
-        self._seen = engine.adapter.version
+        ready = engine.readiness()
+        served = {config.serve.adapter: ready.adapter} | ready.adapters
+        names = {config.serve.adapter: config.serve.adapter} | config.serve.adapters
+        self._aliases = {name: alias for name, alias in names.items() if is_alias(alias)}
+        self._seen = {name: served[name].version for name in self._aliases}
+        self._problems: dict[str, str] = {}
         self._over = threading.Event()
 
     def start(self) -> None:
         """Follow on a thread that ends with the process, if there is something to follow."""
-        if self._config.serve.follow_s and is_alias(self._config.serve.adapter):
+        if self._config.serve.follow_s and self._aliases:
             threading.Thread(target=self._work, name="t2s-follow", daemon=True).start()
 
     def look(self) -> None:
-        """Take the alias's version if it is a new one."""
-        try:
-            found = resolve_adapter(self._config, self._config.serve.adapter)
-            if found.version != self._seen:
-                self._seen = found.version
-                self._engine.swap(found)
-                self._engine.problem = None
-        except T2SError as error:
-            line = " ".join(str(error).split())
-            if line != self._engine.problem:
-                log.warning("adapter %s stays: %s", self._engine.adapter.version, line)
-            self._engine.problem = line
+        """Take each alias's version if it is a new one."""
+        for name, alias in self._aliases.items():
+            try:
+                self._follow(name, alias)
+            except T2SError as error:
+                line = " ".join(str(error).split())
+                if line != self._problems.get(name):
+                    log.warning("the adapter of %s stays: %s", name, line)
+                self._problems[name] = line
+        own = self._config.serve.adapter
+        lines = [line if name == own else f"{name}: {line}" for name, line in self._problems.items()]
+        self._engine.problem = "; ".join(lines) or None
+
+    def _follow(self, name: str, alias: str) -> None:
+        found = resolve_adapter(self._config, alias)
+        if found.version != self._seen[name]:
+            self._seen[name] = found.version
+            self._engine.swap(found, name)
+            self._problems.pop(name, None)
 
     def _work(self) -> None:
         while not self._over.wait(self._config.serve.follow_s):

@@ -1,4 +1,4 @@
-"""The HTTP edge: limits on bodies and time, errors as one JSON line, and the headers of the playground.
+"""The HTTP edge: limits on bodies and time, and errors as one JSON line.
 
 Not covered: who may call, which is :mod:`t2s.serve.access`.
 """
@@ -6,47 +6,46 @@ Not covered: who may call, which is :mod:`t2s.serve.access`.
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
 import logging
-import re
-from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from t2s.errors import T2SError
 from t2s.serve.schemas import MAX_BODY_BYTES
 
 OPENAI_PATHS = frozenset({"/v1/chat/completions", "/v1/models"})
+BODY_S = 30.0
+"""Seconds that a body may take to come, from its headers on."""
 log = logging.getLogger("ray.serve")
 
 
 class LimitBody:
-    """ASGI middleware: 413 for a body over the limit, whether it says its length or not."""
+    """ASGI middleware: 413 for a body over the limit, whether it says its length or not; 408 for one that drips in."""
 
-    def __init__(self, app: Any, max_bytes: int = MAX_BODY_BYTES) -> None:
-        """``max_bytes`` is the largest body passed on."""
-        self.app, self.max_bytes = app, max_bytes
+    def __init__(self, app: Any, max_bytes: int = MAX_BODY_BYTES, seconds: float = BODY_S) -> None:
+        """``max_bytes`` is the largest body passed on, ``seconds`` what it may take to come."""
+        self.app, self.max_bytes, self.seconds = app, max_bytes, seconds
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Read the body up to the limit, then hand it on whole: the application needs all of it anyway."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self.max_bytes:
-                response = failure(scope["path"], 413, f"the body is over {self.max_bytes} bytes")
-                return await response(scope, receive, send)
+        try:
+            async with asyncio.timeout(self.seconds):
+                body = await self._read(receive)
+        except TimeoutError:
+            response = failure(scope["path"], 408, f"the body did not come within {self.seconds:g} s")
+            return await response(scope, receive, send)
+        if body is None:
+            return None
+        if len(body) > self.max_bytes:
+            response = failure(scope["path"], 413, f"the body is over {self.max_bytes} bytes")
+            return await response(scope, receive, send)
         sent = False
 
         async def replay() -> Any:
@@ -54,9 +53,20 @@ class LimitBody:
             if sent:
                 return await receive()
             sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         return await self.app(scope, replay, send)
+
+    async def _read(self, receive: Any) -> bytearray | None:
+        """The body, or more than the limit of it; None if the client went away."""
+        body, more = bytearray(), True
+        while more and len(body) <= self.max_bytes:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return body
 
 
 class LimitTime:
@@ -102,29 +112,6 @@ def add_handlers(api: FastAPI) -> None:
     api.add_exception_handler(HTTPException, _http)
     api.add_exception_handler(T2SError, _user_error)
     api.add_exception_handler(Exception, _bug)
-
-
-def playground() -> HTMLResponse:
-    """The page at ``/``, allowed to run its own script and style and to call this host, and nothing else."""
-    html = resources.files("t2s.serve").joinpath("playground.html").read_text(encoding="utf-8")
-    policy = (
-        f"default-src 'none'; script-src {_hash(html, 'script')}; style-src {_hash(html, 'style')}; "
-        "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    headers = {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-    }
-    return HTMLResponse(html, headers=headers)
-
-
-def _hash(html: str, tag: str) -> str:
-    """The CSP source of the page's one inline element of this kind."""
-    found = re.findall(rf"<{tag}>(.*?)</{tag}>", html, flags=re.DOTALL)
-    assert len(found) == 1, f"the playground has one inline <{tag}>"
-    digest = base64.b64encode(hashlib.sha256(found[0].encode()).digest()).decode()
-    return f"'sha256-{digest}'"
 
 
 async def _invalid(request: Request, error: Any) -> JSONResponse:

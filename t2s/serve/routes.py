@@ -21,6 +21,7 @@ from t2s.serve.chat import Chat
 from t2s.serve.engine import Question
 from t2s.serve.guard import OPEN_PATHS, Guard
 from t2s.serve.metrics import CONTENT_TYPE, Observe
+from t2s.serve.page import playground
 from t2s.serve.schemas import (
     MAX_QUESTION_CHARS,
     Answer,
@@ -36,7 +37,7 @@ from t2s.serve.service import RETRY, Service
 from t2s.sql.schema import parse_schema
 
 FAILURES: dict[int | str, dict[str, Any]] = {
-    code: {"model": Failure} for code in (400, 401, 404, 413, 422, 429, 503, 504)
+    code: {"model": Failure} for code in (400, 401, 404, 408, 413, 422, 429, 503, 504)
 }
 
 
@@ -102,7 +103,7 @@ def _add_chat(api: FastAPI, service: Service) -> None:
     @api.get("/v1/models")
     async def models() -> dict[str, Any]:
         """What ``model`` may be, in OpenAI's form."""
-        return chat.models(service.adapter.version, started)
+        return chat.models([service.adapter.version, *service.names[1:]], started)
 
     @api.post("/v1/chat/completions")
     async def chat_completions(asked: Chat) -> Any:
@@ -112,7 +113,7 @@ def _add_chat(api: FastAPI, service: Service) -> None:
         if len(asked.question) > MAX_QUESTION_CHARS:
             raise HTTPException(422, f"the question is longer than {MAX_QUESTION_CHARS} characters")
         schema = await service.in_pool(parse_schema, asked.schema_text)
-        written = await service.write(Question(asked.question, schema, max_tokens=asked.limit))
+        written = await service.write(Question(asked.question, schema, max_tokens=asked.limit, adapter=version))
         service.check_adapter(version, written.adapter)
         outcome = await service.outcome(written.generation, None, schema)
         service.metrics.answered(outcome.verdict, 0, written.generation.num_tokens)
@@ -125,7 +126,7 @@ def _add_operations(api: FastAPI, service: Service) -> None:
     @api.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
         """The playground."""
-        return http.playground()
+        return playground()
 
     @api.get("/healthz")
     async def health() -> Health:

@@ -12,8 +12,10 @@ from t2s.errors import DataError, RunError, SetupError
 from t2s.sql.database import schema_of_database
 
 APP = "t2s"
-GENERATOR = "t2s.generate:load_generator"
+GENERATOR = "t2s.serve.engine:load_engine"
 READY_TIMEOUT_S = 60.0
+EDGE_GRACE_S = 60.0
+"""Ray Serve's proxy ends a request this long after our own limits should have: one whose body never comes, too."""
 log = logging.getLogger("t2s.serve")
 
 
@@ -55,6 +57,20 @@ def stop(leave_serve: bool = False) -> None:
         serve.delete(APP)
     else:
         serve.shutdown()
+
+
+def is_deployed() -> bool:
+    """Whether the connected Ray has the endpoint, whatever its state."""
+    from ray import serve
+
+    return APP in serve.status().applications
+
+
+def http_options(config: Config) -> dict[str, Any]:
+    """Of Ray Serve's proxy."""
+    settings = config.serve
+    limit_s = settings.request_timeout_s + EDGE_GRACE_S
+    return {"host": settings.host, "port": settings.port, "request_timeout_s": limit_s}
 
 
 def _drain() -> None:
@@ -109,13 +125,14 @@ def check_port(host: str, port: int, setting: str = "serve.port") -> None:
 
 
 def check_adapter(config: Config, generator: str = GENERATOR) -> Any:
-    """Resolve ``serve.adapter`` and compare it with the base; return the ``AdapterInfo`` to deploy.
+    """Resolve ``serve.adapter``, compare it and ``serve.adapters`` with the base; return the ``AdapterInfo`` to deploy.
 
     The name is resolved once: every replica loads this version, wherever the alias goes meanwhile.
     """
     from t2s.model.adapter import check_fits, read_manifest
     from t2s.model.base import find_base
     from t2s.registry import resolve_adapter
+    from t2s.serve.beside import check_beside
     from t2s.serve.schemas import AdapterInfo
 
     resolved = resolve_adapter(config, config.serve.adapter)
@@ -123,6 +140,7 @@ def check_adapter(config: Config, generator: str = GENERATOR) -> Any:
         files = find_base(config.model)
         if resolved.path is not None:
             check_fits(read_manifest(resolved.path), resolved.path, files, config.prompt)
+        check_beside(config, resolved, files)
     return AdapterInfo(version=resolved.version, run_id=resolved.run_id)
 
 
@@ -140,7 +158,7 @@ def _deploy(config: Config, adapter: Any, generator: str, digests: tuple[bytes, 
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     application = build_app(config, adapter, generator, 1 if uses_gpu(config) else 0, digests)
-    serve.start(proxy_location="HeadOnly", http_options={"host": config.serve.host, "port": config.serve.port})
+    serve.start(proxy_location="HeadOnly", http_options=http_options(config))
     try:
         serve.run(application, name=APP, route_prefix="/")
     except RuntimeError as error:

@@ -10,7 +10,7 @@ MAX_QUESTION_CHARS = 2_000
 MAX_SCHEMA_CHARS = 50_000
 MAX_NAME_CHARS = 200
 MAX_BODY_BYTES = 512 * 1024
-"""The longest legal request, every character escaped as ``\\uXXXX``, is about 310 kB."""
+"""The longest question over a schema, every character escaped as ``\\uXXXX``, is about 310 kB; a CSV may fill it."""
 
 Cell = str | int | float | None
 Verdict = Literal["ok", "invalid_sql", "refused", "timeout", "execution_error", "not_executed"]
@@ -19,8 +19,12 @@ Regime = Literal["configured", "unconstrained", "grammar", "guided"]
 
 def _encodable(text: str) -> str:
     """JSON can spell half a character, which no tokenizer, database or answer can take."""
-    if any("\ud800" <= character <= "\udfff" or character == "\0" for character in text):
-        raise ValueError("holds a character that is no text (a lone surrogate or NUL)")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds a character that is no text (a lone surrogate)") from None
+    if "\0" in text:
+        raise ValueError("holds a character that is no text (NUL)")
     return text
 
 
@@ -28,8 +32,19 @@ Text = Annotated[str, AfterValidator(_encodable)]
 Name = Annotated[Text, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
+class CsvFile(BaseModel):
+    """A table that comes with its question, and is forgotten after it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Name
+    """The file's name, of which the table's is made."""
+    text: Text = Field(min_length=1, max_length=MAX_BODY_BYTES)
+    """All of it, the first line naming the columns."""
+
+
 class Ask(BaseModel):
-    """A question over a schema in the text form, or over an attached database."""
+    """A question over a schema in the text form, over an attached database, or over a CSV file."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -40,17 +55,20 @@ class Ask(BaseModel):
     """The name of an attached database."""
     table: Name | None = None
     """One table of it; without, its only table or all of them."""
+    csv: CsvFile | None = None
+    """A CSV file; it becomes a database of one table for this question alone."""
     execute: bool = True
     """Run the SQL on the database."""
     adapter: Name | None = None
-    """The version (or ``serve.adapter``'s name) that must answer; another one is refused, never taken instead."""
+    """Who must answer: a name (``serve.adapter``'s, one of ``serve.adapters``, ``base`` for the bare base), or a
+    version; another one is refused, never taken instead."""
     regime: Regime = "configured"
     """How it is decoded: as the endpoint is configured, without a grammar, with one, or execution-guided."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Ask:
-        if (self.schema_text is None) == (self.database is None):
-            raise ValueError("give either a schema or a database, not both and not neither")
+        if [self.schema_text, self.database, self.csv].count(None) != 2:
+            raise ValueError("give either a schema or a database or a csv, one of them alone")
         if self.table is not None and self.database is None:
             raise ValueError("table goes with database")
         if not self.question.strip():
@@ -84,6 +102,8 @@ class Answer(BaseModel):
     rows: list[list[Cell]] = []
     truncated: bool = False
     """There are more rows than ``serve.max_rows``."""
+    schema_text: str | None = Field(default=None, alias="schema")
+    """Of a CSV file: how its columns were understood."""
     adapter: AdapterInfo
     base: str
     regime: str
@@ -154,8 +174,10 @@ class Readiness(BaseModel):
 
     status: Literal["ready"] = "ready"
     adapter: AdapterInfo
+    adapters: dict[str, AdapterInfo] = {}
+    """Others that a question may ask for, by name."""
     problem: str | None = None
-    """One line why the adapter is not the newest, if it is not."""
+    """One line why an adapter is not the newest, if it is not."""
 
 
 class Failure(BaseModel):

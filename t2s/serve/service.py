@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,8 +16,8 @@ from starlette.exceptions import HTTPException
 
 from t2s.config import Config
 from t2s.data.samples import with_samples
-from t2s.errors import DataError, T2SError, suggest
-from t2s.generate.core import Generation
+from t2s.errors import AdapterError, DataError, T2SError, suggest
+from t2s.generate.core import BASE, Generation
 from t2s.serve.engine import Question, Written
 from t2s.serve.execute import Outcome, parse_only, read_schema, run_sql
 from t2s.serve.metrics import Metrics
@@ -24,6 +27,7 @@ from t2s.serve.schemas import (
     Answers,
     Ask,
     ColumnInfo,
+    CsvFile,
     DatabaseInfo,
     Databases,
     Failed,
@@ -31,9 +35,10 @@ from t2s.serve.schemas import (
     TableInfo,
     Timing,
 )
+from t2s.serve.uploaded import import_csv
 from t2s.sql.core import Schema
 from t2s.sql.sandbox import Limits, Sandbox
-from t2s.sql.schema import parse_schema
+from t2s.sql.schema import parse_schema, render_schema
 
 QUERY_THREADS = 4
 DRAIN_STEP_S = 0.05
@@ -60,6 +65,7 @@ class Service:
     def __init__(self, config: Config, model: Model, adapter: AdapterInfo) -> None:
         """``adapter`` is what the model was deployed with; answers name what wrote them."""
         self.config, self.adapter = config, adapter
+        self.names = (config.serve.adapter, *config.serve.adapters, BASE)
         self.metrics = Metrics()
         self.metrics.serves(adapter, config.model.name)
         self.draining = False
@@ -80,10 +86,16 @@ class Service:
     async def answer(self, ask: Ask) -> Answer:
         """One question, from its schema to its rows."""
         started = time.perf_counter()
+        if ask.csv is None:
+            return await self._answer(ask, self._database(ask) if ask.database is not None else None, started)
+        async with self._private(ask.csv) as database:
+            return await self._answer(ask, database, started)
+
+    async def _answer(self, ask: Ask, database: Path | None, started: float) -> Answer:
         await self.expect_adapter(ask.adapter)
-        schema = await self._schema(ask)
-        source = self._database(ask) if ask.database is not None and ask.execute else None
-        written = await self.write(Question(ask.question, schema, source, ask.regime))
+        schema = await self._schema(ask, database)
+        source = database if ask.execute else None
+        written = await self.write(Question(ask.question, schema, source, ask.regime, adapter=ask.adapter))
         self.check_adapter(ask.adapter, written.adapter)  # it may have changed meanwhile
         generated = time.perf_counter()
         outcome = await self.outcome(written.generation, source, schema)
@@ -97,6 +109,7 @@ class Service:
             columns=list(outcome.columns),
             rows=[list(row) for row in outcome.rows],
             truncated=outcome.truncated,
+            schema=None if ask.csv is None else render_schema(schema),
             adapter=written.adapter,
             base=self.config.model.name,
             regime=written.regime,
@@ -106,12 +119,12 @@ class Service:
     async def answer_many(self, asks: Sequence[Ask]) -> Answers:
         """Each as if it came alone; but if the model is full or away, the batch is refused as a whole.
 
-        No more at once than the model holds in hand: a batch alone cannot fill the queue.
+        No more at once than the model answers together: a batch alone leaves the places of those who wait.
         """
         most = self.config.serve.max_batch_questions
         if len(asks) > most:
             raise HTTPException(422, f"questions: {len(asks)} in one batch; at most {most} (serve.max_batch_questions)")
-        room = asyncio.Semaphore(self.config.serve.in_hand)
+        room = asyncio.Semaphore(self.config.serve.at_once)
         tasks = [asyncio.create_task(self._answer_or_why(ask, room)) for ask in asks]
         try:
             return Answers(answers=await asyncio.gather(*tasks))
@@ -132,8 +145,12 @@ class Service:
     async def write(self, question: Question) -> Written:
         """Ask the model, counted while it is at it."""
         with self.metrics.waiting.track_inprogress():
-            written = await self._model.write(question)
-        self._note(written.adapter)
+            try:
+                written = await self._model.write(question)
+            except AdapterError as error:  # the name means nothing any more, or the model cannot leave its adapter out
+                raise HTTPException(404, f"adapter: {getattr(error, 'cause', None) or error}") from None
+        if question.adapter in (None, self.config.serve.adapter):
+            self._note(written.adapter)
         return written
 
     async def outcome(self, generation: Generation, source: Path | None, schema: Schema) -> Outcome:
@@ -148,17 +165,18 @@ class Service:
         return await self.in_pool(run_sql, self._sandbox, source, generation.sql, schema)
 
     async def expect_adapter(self, name: str | None) -> None:
-        """As :meth:`check_adapter`, before the model is asked; an unknown name may be that of a newer adapter."""
-        try:
-            self.check_adapter(name, self.adapter)
-        except HTTPException:
-            self.check_adapter(name, (await self.ready()).adapter)
+        """404 before the model is asked, if ``name`` means nothing here; what is unknown may be a newer version."""
+        if name in (None, self.adapter.version, *self.names):
+            return
+        ready = await self.ready()
+        if name not in [each.version for each in ready.adapters.values()]:
+            self.check_adapter(name, ready.adapter)
 
     def check_adapter(self, name: str | None, adapter: AdapterInfo) -> None:
-        """404 if ``name`` does not mean ``adapter``, the one that answers."""
-        known = [adapter.version, self.config.serve.adapter]
-        if name is not None and name not in known:
-            raise HTTPException(404, f"no adapter {name!r} here; serving: {' = '.join(dict.fromkeys(known))}")
+        """404 if ``name`` is a version and not that of ``adapter``, which answers."""
+        if name not in (None, adapter.version, *self.names):
+            own = " = ".join(dict.fromkeys([self.adapter.version, self.config.serve.adapter]))
+            raise HTTPException(404, f"no adapter {name!r} here; serving: {', '.join([own, *self.names[1:]])}")
 
     async def in_pool(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run what blocks on a thread."""
@@ -187,11 +205,22 @@ class Service:
                 raise
             return Failed(error=str(error.detail), status=error.status_code)
 
-    async def _schema(self, ask: Ask) -> Schema:
-        if ask.schema_text is not None:
+    @asynccontextmanager
+    async def _private(self, file: CsvFile) -> AsyncIterator[Path]:
+        """``file`` as a database that only this user can read, and that is gone afterwards."""
+        folder = Path(tempfile.mkdtemp(prefix="t2s-csv-"))
+        made = self._pool.submit(import_csv, file, folder / "csv.db")
+        try:
+            await asyncio.wrap_future(made)
+            yield folder / "csv.db"
+        finally:
+            # Called at once, or when the thread is done that still writes for a caller who went away.
+            made.add_done_callback(lambda _: shutil.rmtree(folder, ignore_errors=True))
+
+    async def _schema(self, ask: Ask, database: Path | None) -> Schema:
+        if database is None:
             return await self.in_pool(parse_schema, ask.schema_text)
         try:
-            database = self._database(ask)
             schema = await self.in_pool(read_schema, ask.database, database, ask.table)
             return await self.in_pool(with_samples, schema, database, self.config.prompt.sample_values)
         except DataError as error:

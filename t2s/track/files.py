@@ -19,6 +19,7 @@ from typing import Any
 
 from t2s.config import Config, dump
 from t2s.errors import ConfigError
+from t2s.masking import mask, mask_settings, without_password
 from t2s.track.lock import refuse_if_held
 
 PACKAGES = (
@@ -68,7 +69,7 @@ def write_run_files(run_dir: Path, config: Config) -> None:
     environment = describe_environment() | {"git_commit": commit}
     (run_dir / "env.json").write_text(json.dumps(environment, indent=2) + "\n", encoding="utf-8")
     if diff:
-        (run_dir / "code.diff").write_text(diff, encoding="utf-8")
+        (run_dir / "code.diff").write_text(mask(diff), encoding="utf-8")
 
 
 def remember_run(run_dir: Path, run_id: str | None, uri: str) -> None:
@@ -140,13 +141,8 @@ def _run(*command: str) -> str | None:
 
 
 def without_secrets(config: Config) -> Config:
-    uri = config.tracking.uri
+    """``config`` as it may be written down: addresses without passwords, ``***`` for options called like secrets."""
+    uri, options = config.tracking.uri, mask_settings(config.data.options)
     tracking = config.tracking.model_copy(update={"uri": without_password(uri) if uri else None})
-    return config.model_copy(update={"tracking": tracking})
-
-
-def without_password(uri: str) -> str:
-    """The URI with ``user:password@`` taken out."""
-    scheme, separator, rest = uri.partition("://")
-    host = rest.split("/", 1)[0]
-    return f"{scheme}{separator}{rest[host.rfind('@') + 1 :]}" if "@" in host else uri
+    data = config.data.model_copy(update={"options": options})
+    return config.model_copy(update={"tracking": tracking, "data": data})

@@ -45,9 +45,15 @@ def hold(run_dir: Path) -> Iterator[None]:
 
 def refuse_if_held(run_dir: Path) -> None:
     """Raise a :class:`ConfigError` that names the living process whose run this is."""
-    holder = _read(run_dir / FILE_NAME)
-    if holder is not None and _may_live(holder):
-        raise _held(run_dir, holder)
+    held_by = holder(run_dir)
+    if held_by is not None:
+        raise _held(run_dir, held_by)
+
+
+def holder(run_dir: Path) -> dict[str, Any] | None:
+    """The living process that holds ``run_dir`` (``pid``, ``host``, ``since``), if any."""
+    found = _read(run_dir / FILE_NAME)
+    return found if found is not None and _may_live(found) else None
 
 
 def _open_locked(path: Path) -> int:
@@ -75,6 +81,7 @@ def _is_named(descriptor: int, path: Path) -> bool:
 
 def _myself() -> dict[str, Any]:
     return {
+        "job": os.environ.get("T2S_JOB"),
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "started": _start_ticks(os.getpid()),
@@ -101,7 +108,8 @@ def _read_soon(path: Path) -> dict[str, Any]:
 
 def _may_live(holder: dict[str, Any]) -> bool:
     if holder.get("host") != socket.gethostname():
-        return True
+        # A job is submitted again under its id only once the cluster says that the attempt before has ended.
+        return not holder.get("job") or holder["job"] != os.environ.get("T2S_JOB")
     if holder["pid"] == os.getpid():
         return False
     started = _start_ticks(holder["pid"])

@@ -16,6 +16,7 @@ import yaml
 
 from t2s.config import Config
 from t2s.errors import DataError, SetupError
+from t2s.masking import without_password
 from t2s.track.files import recall_run, remember_run
 from t2s.track.journal import FILE_NAME, finite_metrics, read_journal
 from t2s.track.lock import refuse_if_held
@@ -46,7 +47,8 @@ def replay(run_dir: Path, config: Config) -> int:
     except (DataError, SetupError):
         raise
     except Exception as error:  # fault boundary: MLflow raises its own, SQLAlchemy's and HTTP errors
-        raise SetupError(f"MLflow at {tracking_uri(config)}: {_first_line(error)}; set tracking.uri") from None
+        uri = without_password(tracking_uri(config))
+        raise SetupError(f"MLflow at {uri}: {_first_line(error)}; set tracking.uri") from None
 
 
 def _existing_run(client: Any, run_dir: Path) -> str | None:
@@ -77,7 +79,8 @@ def _create_run(run_dir: Path, config: Config) -> str:
     tracker = Tracker(config.model_copy(update={"training": training}))
     run_id = tracker.start_run(run_dir.name, _kind(run_dir), params, key=str(run_dir.resolve()))
     if run_id is None:
-        raise SetupError(f"MLflow at {tracking_uri(config)} did not make a run; is the server up? see tracking.uri")
+        uri = without_password(tracking_uri(config))
+        raise SetupError(f"MLflow at {uri} did not make a run; is the server up? see tracking.uri")
     for name in ("config.yaml", "env.json"):
         if (run_dir / name).is_file():
             tracker.log_artifact(run_id, run_dir / name)

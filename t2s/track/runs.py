@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from t2s.config import Config
-from t2s.track.files import without_password
+from t2s.masking import mask_settings, without_password
 from t2s.track.sinks import _client, _first_line, short_http_timeouts
 
 log = logging.getLogger("t2s.track")
@@ -155,7 +155,7 @@ class Tracker:
                 log.warning(
                     "MLflow at %s: %s; going on without: metrics.jsonl is complete, and `t2s track replay RUN_DIR` "
                     "sends it later",
-                    tracking_uri(self._config),
+                    without_password(tracking_uri(self._config)),
                     _first_line(error),
                 )
             self._warned = True
@@ -175,7 +175,7 @@ def flatten(params: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
 def _log_params(client: Any, run_id: str, params: Mapping[str, object]) -> None:
     from mlflow.entities import Param
 
-    batch = [Param(key, value) for key, value in flatten(params)]
+    batch = [Param(key, value) for key, value in flatten(mask_settings(params))]
     for start in range(0, len(batch), 100):  # MLflow takes 100 parameters a call
         client.log_batch(run_id, params=batch[start : start + 100])
 

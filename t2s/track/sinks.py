@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from t2s.errors import SetupError
+from t2s.masking import mask, without_password
 
 log = logging.getLogger("t2s.track")
 
@@ -84,8 +85,8 @@ class MlflowSink:
         full = f"over {QUEUE_SIZE} steps were waiting" if self._overflowed else ""
         why = self._error or full or f"it took longer than {CLOSE_TIMEOUT_S:.0f} s"
         return (
-            f"MLflow at {self._uri} misses {dropped} of {self._taken} metrics of run {self._run_id} ({why}); "
-            "the journal is complete: `t2s track replay RUN_DIR` fills them in"
+            f"MLflow at {without_password(self._uri)} misses {dropped} of {self._taken} metrics of run {self._run_id} "
+            f"({why}); the journal is complete: `t2s track replay RUN_DIR` fills them in"
         )
 
     def _send_all(self) -> None:
@@ -201,4 +202,5 @@ def _client(uri: str) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    """The first line of what a library says of its failure, which may name an address with a password in it."""
+    return mask((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]

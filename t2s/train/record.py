@@ -16,6 +16,7 @@ from typing import Any
 
 from t2s.config import Config
 from t2s.errors import DataError, RunError
+from t2s.track.files import without_secrets
 
 RECORD = "run.json"
 """Written when a training starts: what it trains on."""
@@ -35,7 +36,8 @@ _BATCH = ("training.batch_size", "training.gradient_accumulation_steps", "traini
 
 def identity(config: Config) -> dict[str, str]:
     """The settings that make the numbers of a training, by their paths."""
-    kept = {key: value for key, value in flat(config).items() if not any(fnmatchcase(key, safe) for safe in SAFE)}
+    settings = flat(without_secrets(config))
+    kept = {key: value for key, value in settings.items() if not any(fnmatchcase(key, safe) for safe in SAFE)}
     training = config.training
     batch = training.batch_size * training.gradient_accumulation_steps * training.max_workers
     return {key: value for key, value in kept.items() if key not in _BATCH} | {"the global batch": str(batch)}

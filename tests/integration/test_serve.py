@@ -157,6 +157,7 @@ def test_health_and_databases_say_what_is_there(url: str) -> None:
     assert get(url, "/readyz").json() == {
         "status": "ready",
         "adapter": {"version": "none", "run_id": None},
+        "adapters": {},
         "problem": None,
     }
     listed = get(url, "/v1/databases").json()["databases"]

@@ -94,7 +94,7 @@ def test_full_and_broken_endpoints_are_asked_again(endpoint: Endpoint, capsys: p
 
 
 @pytest.mark.parametrize(
-    ("status", "expected", "asked"), [(400, 3, 1), (401, 3, 1), (413, 3, 1), (504, 1, 1), (503, 1, 4)]
+    ("status", "expected", "asked"), [(400, 3, 1), (401, 3, 1), (413, 3, 1), (504, 1, 1), (503, 1, 5)]
 )
 def test_a_refusal_is_one_line_and_no_retry_unless_it_helps(
     status: int, expected: int, asked: int, endpoint: Endpoint, capsys: pytest.CaptureFixture[str]

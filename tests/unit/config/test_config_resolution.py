@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from t2s.config import Config, dump, load
@@ -122,6 +122,7 @@ def test_settings_that_cannot_go_together_are_refused() -> None:
     rate=st.floats(1e-6, 1, exclude_min=True),
     name=st.text(st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1),
 )
+@example(r=1, rate=1.0, name="0e0")
 def test_a_dumped_configuration_loads_back_equal(
     tmp_path_factory: pytest.TempPathFactory, r: int, rate: float, name: str
 ) -> None:

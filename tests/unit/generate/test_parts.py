@@ -79,7 +79,7 @@ def test_rows_of_a_cache_begin_at_the_left_and_can_be_chosen_again() -> None:
 
 def test_a_regime_names_what_is_not_the_default() -> None:
     assert decoding_regime(InferenceConfig()) == "greedy, grammar none"
-    guided = InferenceConfig(grammar="wikisql", values="span", execution_guided=3, drop_empty=True, weights="int8")
+    guided = InferenceConfig(grammar="wikisql", values="span", execution_guided=3, drop_empty=True, weights="half")
     assert decoding_regime(guided) == (
-        "execution-guided (3 beam, no empty results), grammar wikisql, values span, weights int8"
+        "execution-guided (3 beam, no empty results), grammar wikisql, values span, weights half"
     )

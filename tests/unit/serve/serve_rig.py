@@ -15,6 +15,7 @@ import httpx
 from t2s.config import Config, InferenceConfig, load
 from t2s.errors import AdapterError, SQLError
 from t2s.generate import Generation, Request
+from t2s.generate.core import BASE
 from t2s.registry import ResolvedAdapter
 from t2s.serve.access import digest
 from t2s.serve.engine import Engine, Question, Written
@@ -35,18 +36,34 @@ ANSWERS = {
 
 
 class Rules:
-    """Writes what a word of the question says. ``hold`` lets a question with "slow" wait until it is wanted no more."""
+    """Writes what a word of the question says. ``hold`` lets a question with "slow" wait until it is wanted no more.
+
+    It holds adapters as the real one does, and a "brief" answer says whose it is.
+    """
 
     def __init__(self, adapter: Path, inference: InferenceConfig | None = None) -> None:
         self.adapter, self.inference = adapter, inference
+        self.held: dict[str | None, Path] = {None: adapter, BASE: Path("/base")}
         self.batches: list[list[str]] = []
         self.slow = threading.Event()
         self.stopped = threading.Event()
 
     def with_inference(self, inference: InferenceConfig) -> Rules:
         other = Rules(self.adapter, inference)
-        other.batches = self.batches
+        other.batches, other.held = self.batches, self.held
         return other
+
+    def read_adapter(self, directory: Path) -> Path:
+        if directory.name == "bad":
+            raise AdapterError("bad is of another base")
+        return directory
+
+    def attach(self, name: str, adapter: Path) -> None:
+        assert name not in self.held
+        self.held[name] = adapter
+
+    def detach(self, name: str) -> None:
+        del self.held[name]
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         self.batches.append([request.question for request in requests])
@@ -66,7 +83,7 @@ class Rules:
                 threading.Event().wait(0.01)
         if "brief" in request.question:
             time.sleep(0.002)
-            return Generation(f"SELECT 'of {self.adapter}'", "", 3, True)
+            return Generation(f"SELECT 'of {self.held[request.adapter]}'", "", 3, True)
         sql = next(
             (sql for word, sql in ANSWERS.items() if word in request.question), "SELECT max(salary) FROM employees"
         )
@@ -109,7 +126,7 @@ class Rig:
             database.executemany("INSERT INTO employees VALUES (?, ?, ?)", rows)
         fixed = [f"serve.databases.firm={folder}/firm.db", "serve.max_rows=5", "serve.batch_wait_timeout_s=0"]
         self.config = load([], [*fixed, "model.name=rules", *settings])
-        self.engine = Engine(self.config, ResolvedAdapter(None, "7", "run7"), f"{__name__}:load_generator")
+        self.engine = Engine(self.config, ResolvedAdapter(Path("/"), "7", "run7"), f"{__name__}:load_generator")
         self.rules = LOADED[-1]
         self.service = Service(self.config, model or Local(self.engine), self.engine.adapter)
         self.api = build_api(self.service, (digest(token),) if token else ())

@@ -48,7 +48,7 @@ def test_models_name_the_endpoint_and_its_adapter(rig: Rig) -> None:
     async def read(client: openai.AsyncOpenAI) -> list[str]:
         return [model.id async for model in client.models.list()]
 
-    assert with_client(rig, read) == ["t2s", "t2s@7"]
+    assert with_client(rig, read) == ["t2s", "t2s@7", "t2s@base"]
 
 
 def test_fewer_tokens_can_be_asked_for(rig: Rig) -> None:

@@ -77,6 +77,7 @@ def test_a_refused_adapter_leaves_the_old_one_and_says_why_once(
     assert rig.ask("GET", "/readyz").json() | {"status": ""} == {
         "status": "",
         "adapter": {"version": "9", "run_id": "run9"},
+        "adapters": {"base": {"version": "base", "run_id": None}},
         "problem": None,
     }
 

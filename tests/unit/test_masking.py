@@ -1,0 +1,80 @@
+"""What counts as a secret in text, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from t2s.masking import is_secret_name, mask, mask_settings, tells_secret, without_password
+
+
+@pytest.mark.parametrize(
+    ("text", "masked", "plain"),
+    [
+        ("http://user:pw@mlflow:5000/x", "http://***@mlflow:5000/x", "http://mlflow:5000/x"),
+        ("https://token@host/x", "https://***@host/x", "https://host/x"),
+        ("postgresql://u:p/w@rd@h:5432/db", "postgresql://u:***@h:5432/db", "postgresql://u@h:5432/db"),
+        ("postgresql+psycopg2://u:5432pw@h/d", "postgresql+psycopg2://u:***@h/d", "postgresql+psycopg2://u@h/d"),
+        ("redis://:pw@h/0", "redis://:***@h/0", "redis://h/0"),
+        ("mysql://h/db?password=pw&x=1", "mysql://h/db?password=***&x=1", "mysql://h/db?password=***&x=1"),
+        (
+            "connect to 'http://u:pw@h:1/a', then",
+            "connect to 'http://***@h:1/a', then",
+            "connect to 'http://h:1/a', then",
+        ),
+        (
+            "Authorization: Bearer abcdef0123456789",
+            "Authorization: Bearer ***",
+            "Authorization: Bearer abcdef0123456789",
+        ),
+        ("key AKIAABCDEFGHIJKLMNOP", "key ***", "key AKIAABCDEFGHIJKLMNOP"),
+    ],
+)
+def test_a_secret_in_a_text_is_masked_and_an_address_still_leads_there(text: str, masked: str, plain: str) -> None:
+    assert mask(text) == masked and without_password(text) == plain and mask(masked) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://host:5000/path@v1",
+        "http://[::1]:5000/x@y",
+        "models:/t2s@champion",
+        "sqlite:////data/a@b.db",
+        "git@github.com:a/b",
+        "postgresql://me@host/db",
+        "at 12:30 mail a@b.c, see http://h:80",
+        "max_new_tokens=64",
+    ],
+)
+def test_what_is_no_secret_stays(text: str) -> None:
+    assert mask(text) == text and without_password(text) == text
+
+
+def test_values_of_secret_variables_are_masked_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"HF_TOKEN": "canary-1", "PGPASSWORD": "canary-1-longer", "MY_TOKEN": "true"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PWD", "/home/somebody")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/run/secret-file")
+    said = "got canary-1-longer and xcanary-1x, true, in /home/somebody, /run/secret-file"
+    assert mask(said) == "got *** and x***x, true, in /home/somebody, /run/secret-file"
+
+
+def test_settings_lose_passwords_at_any_depth_and_keep_the_rest() -> None:
+    given = {"a": {"api_key": "k", "url": "ftp://u:p@h"}, "b": ["http://u:p@h", 3], "max_tokens": 5, "token_file": "x"}
+    clean = {"a": {"api_key": "***", "url": "ftp://u@h"}, "b": ["http://h", 3], "max_tokens": 5, "token_file": "x"}
+    assert mask_settings(given) == clean
+
+
+def test_names_of_secrets() -> None:
+    secret = (
+        "HF_TOKEN",
+        "WANDB_API_KEY",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_ACCESS_KEY_ID",
+        "MYSQL_PWD",
+        "data.options.secret",
+    )
+    plain = ("TOKENIZERS_PARALLELISM", "RAY_AUTH_MODE", "serve.token_file", "inference.max_new_tokens", "KEYBOARD")
+    assert [name for name in secret if not is_secret_name(name)] == []
+    assert [name for name in plain if is_secret_name(name)] == []
+    assert tells_secret("data.options.password=x") and not tells_secret("data.options.password=")
