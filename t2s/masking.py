@@ -51,10 +51,15 @@ def without_password(uri: str) -> str:
     return _QUERY.sub(rf"\1{MASK}", _USERINFO.sub(lambda found: _shown(found, ""), uri))
 
 
-def tells_secret(word: str) -> bool:
-    """Whether a word of a command line holds a secret: in itself, or as the value of a setting called like one."""
+def mask_word(word: str) -> str:
+    """A word of a command line without secrets: neither in itself, nor as the value of a setting called like one."""
     name, separator, value = word.partition("=")
-    return mask(word) != word or bool(separator and value and is_secret_name(name))
+    return f"{name}={MASK}" if separator and value and is_secret_name(name) else mask(word)
+
+
+def tells_secret(word: str) -> bool:
+    """Whether :func:`mask_word` would change it."""
+    return mask_word(word) != word
 
 
 def mask_settings(value: Any, name: str = "") -> Any:

@@ -46,7 +46,7 @@ def collect_wheels(to: Path, python: str | None, torch: str | None, say: Say, ro
     wheel = _own_wheel(to, root)
     package = _package_of(wheel)
     pins = pins_of(root, () if torch is None else ("torch",), package)
-    own = {canonicalize_name(root): pins.pop(canonicalize_name(root))}
+    own: dict[str, str] = {canonicalize_name(root): pins.pop(canonicalize_name(root))}
     other_torch = torch is not None and "torch" in pins_of(root, (), package)
     missing = {name: version for name, version in pins.items() if not _is_there(to, name, version)}
     say(f"{len(pins) + 1} packages, {len(pins) - len(missing)} of their wheels are here already")

@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
-from t2s.masking import mask
+from t2s.masking import mask, mask_word
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -38,7 +38,7 @@ def next_steps(*commands: str) -> None:
     """The commands to type next."""
     err.print("\n[bold]next[/bold]")
     for command in commands:
-        err.print(f"  {escape(command)}")
+        err.print(f"  {escape(' '.join(map(mask_word, command.split(' '))))}")
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -58,7 +58,7 @@ def same_settings() -> str:
         if word in ("-c", "--config"):
             kept += ["-c", following]
         elif re.match(r"[a-z_]+(\.\w+)*=", word):
-            kept.append(word)
+            kept.append(mask_word(word))
     return shlex.join(kept)
 
 

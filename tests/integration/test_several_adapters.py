@@ -243,8 +243,9 @@ def test_a_replica_answers_with_all_of_them_and_swaps_one(
     first, second, base = (
         alone[name].generate([replace(requests[0], adapter=None)])[0].text for name in ("first", "second", BASE)
     )
-    assert asyncio.run(ask(None, BASE, "other", "1")) == [(first, "1"), (base, BASE), (base, "none"), (first, "1")]
-    engine.swap(ResolvedAdapter(directories["second"], "2", None))
-    assert asyncio.run(ask(None, "2", BASE)) == [(second, "2"), (second, "2"), (base, BASE)]
-    with pytest.raises(AdapterError, match="no adapter '1' here any more"):
-        asyncio.run(ask("1"))
+    with asyncio.Runner() as loop:  # as a replica: one loop for all its questions
+        assert loop.run(ask(None, BASE, "other", "1")) == [(first, "1"), (base, BASE), (base, "none"), (first, "1")]
+        engine.swap(ResolvedAdapter(directories["second"], "2", None))
+        assert loop.run(ask(None, "2", BASE)) == [(second, "2"), (second, "2"), (base, BASE)]
+        with pytest.raises(AdapterError, match="no adapter '1' here any more"):
+            loop.run(ask("1"))

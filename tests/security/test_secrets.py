@@ -10,6 +10,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -204,11 +205,11 @@ def test_the_traceback_of_a_bug_and_a_logged_one_hold_no_secret(tmp_path: Path) 
 @pytest.mark.chaos  # a local Ray with all its logs, about a minute
 def test_a_training_on_ray_leaves_no_secret_in_rays_logs_either(settings: list[str], tmp_path: Path) -> None:
     program = "import sys; from t2s.cli.main import run; sys.exit(run(sys.argv[1:]))"
-    ray_dir = Path("/tmp") / f"t2s-secrets-{os.getpid()}"  # Ray's sockets need a short path
-    environment: dict[str, Any] = {**os.environ, "RAY_TMPDIR": str(ray_dir), "PYTHONPATH": str(tmp_path)}
-    ray_dir.mkdir()
-    command = [sys.executable, "-c", program, "train", "--name", "k", *settings, "ray.num_cpus=2"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
-    assert done.returncode == 0, done.stderr
-    assert "MLflow at http://127.0.0.1:9" in done.stderr and list(ray_dir.rglob("*.log"))
-    assert leaks(tmp_path / "runs", done.stdout, done.stderr) == [] and leaks(ray_dir) == []
+    with tempfile.TemporaryDirectory(prefix="t2s-", dir="/tmp") as short:  # Ray's sockets need a short path
+        environment: dict[str, Any] = {**os.environ, "RAY_TMPDIR": short, "PYTHONPATH": str(tmp_path)}
+        command = [sys.executable, "-c", program, "train", "--name", "k", *settings, "ray.num_cpus=2"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
+        assert done.returncode == 0, done.stderr
+        assert "MLflow at http://127.0.0.1:9" in done.stderr and "data.options.password=***" in done.stderr
+        assert list(Path(short).rglob("*.log")) and leaks(Path(short)) == []
+    assert leaks(tmp_path / "runs", done.stdout, done.stderr) == []
