@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from t2s.cli.console import next_steps
 from t2s.masking import is_secret_name, mask, mask_settings, tells_secret, without_password
 
 
@@ -78,3 +79,9 @@ def test_names_of_secrets() -> None:
     assert [name for name in secret if not is_secret_name(name)] == []
     assert [name for name in plain if is_secret_name(name)] == []
     assert tells_secret("data.options.password=x") and not tells_secret("data.options.password=")
+
+
+def test_the_commands_to_type_next_repeat_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    next_steps("t2s ui data.options.password=canary tracking.uri=http://u:canary@h    # pages")
+    said = capsys.readouterr().err
+    assert "t2s ui data.options.password=*** tracking.uri=http://***@h    # pages" in said
