@@ -8,15 +8,19 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 quickstart: .venv/model
 	$(BIN)/t2s quickstart
 
-# The tests that start Ray wait more than they compute, so that the others run beside them; a target's output comes whole.
+# Tests that start a Ray wait more than they compute: the others run beside them, and a target's output comes whole.
+RAY_TESTS := $(patsubst %,tests/integration/test_%.py,cluster data_parallel infer_files_and_terminal pipeline \
+    registry_promote search_path search_workers serve serve_config serve_model survival whole_path workers)
+
 test: .venv/dev
 	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-ray test-rest
 
 test-ray: .venv/dev
-	$(BIN)/python -m pytest -m "not real and not chaos" tests/golden tests/integration
+	$(BIN)/python -m pytest -m "not real and not chaos" $(RAY_TESTS)
 
 test-rest: .venv/dev
-	$(BIN)/python -m pytest -m "not real and not chaos" tests/unit tests/security
+	$(BIN)/python -m pytest -m "not real and not chaos" $(RAY_TESTS:%=--ignore=%) \
+	    tests/golden tests/integration tests/security tests/unit
 
 # The tests that train the pretrained SmolLM2-135M.
 real: .venv/dev .venv/model
