@@ -49,6 +49,7 @@ def journal(run_dir: Path) -> list[dict[str, Any]]:
     return read_journal(path) if path.exists() else []
 
 
+@pytest.mark.chaos  # a minute; and a killed worker is a row of tests/chaos too
 def test_two_workers_of_which_one_is_killed_take_the_steps_of_one_undisturbed(
     tiny_overrides: Overrides, tmp_path: Path
 ) -> None:
