@@ -192,7 +192,7 @@ def test_the_traceback_of_a_bug_and_a_logged_one_hold_no_secret(tmp_path: Path) 
         "from t2s.cli import main\n"
         "def boom(*_, **__):\n"
         f"    error = RuntimeError('cannot connect to {URI} with ' + os.environ['PGPASSWORD'])\n"
-        "    logging.getLogger('some.library').error('it failed', exc_info=error)\n"
+        "    logging.getLogger('third.party').error('it failed', exc_info=error)\n"
         "    raise error\n"
         "main.app = boom\n"
         "main.run([])\n"
