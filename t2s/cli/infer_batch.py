@@ -13,10 +13,10 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from t2s.cli.console import meter, say
 from t2s.cli.infer_files import Asked, answered, json_line, write_answers
@@ -25,7 +25,9 @@ from t2s.errors import ConfigError, DataError
 from t2s.generate.core import Generation, Request
 
 CHUNK = 2048
-"""Rows handed to the model at a time: enough to sort by length, few enough to begin at once."""
+"""Rows handed to a model at a time: enough to sort by length, few enough to begin at once."""
+Stream = Callable[[Sequence[Request]], Iterator[Sequence[tuple[int, Generation]]]]
+"""Requests to ``(position, answer)`` pairs, in any order: :meth:`t2s.generate.engine.Generator.stream` and its like."""
 
 
 def part_of(output: Path) -> Path:
@@ -33,18 +35,29 @@ def part_of(output: Path) -> Path:
     return output.with_name(f"{output.name}.part")
 
 
+def in_chunks(stream: Stream) -> Stream:
+    """``stream`` of :data:`CHUNK` requests after the other."""
+
+    def chunked(requests: Sequence[Request]) -> Iterator[Sequence[tuple[int, Generation]]]:
+        for start in range(0, len(requests), CHUNK):
+            for batch in stream(requests[start : start + CHUNK]):
+                yield [(start + position, answer) for position, answer in batch]
+
+    return chunked
+
+
 def answer_file(
-    generator: Any, asked: Sequence[Asked], requests: Sequence[Request], output: Path, about: Mapping[str, str]
+    stream: Stream, asked: Sequence[Asked], requests: Sequence[Request], output: Path, about: Mapping[str, str]
 ) -> None:
     """Answer what ``OUTPUT.part`` does not hold yet, then write ``output``. ``about`` says who answers."""
     part = part_of(output)
-    with _opened(part) as stream:
-        found = _take_up(stream, part, {**about, "questions": _digest(asked)})
+    with _opened(part) as kept:
+        found = _take_up(kept, part, {**about, "questions": _digest(asked)})
         if found:
             say(f"going on after {len(found)} of {len(asked)} answers in {part}")
         todo = [number for number in range(len(asked)) if number not in found]
         with meter("answering") as progress:
-            for number, answer in _answers(generator, requests, todo, stream):
+            for number, answer in _answers(stream, requests, todo, kept):
                 found[number] = answer
                 progress.update(len(found), len(asked))
         rows = [answered(each.row, *found[number], about["adapter"]) for number, each in enumerate(asked)]
@@ -53,33 +66,29 @@ def answer_file(
     say(f"{len(rows)} answers in {output}")
 
 
-def answer_to_stdout(
-    generator: Any, asked: Sequence[Asked], requests: Sequence[Request], about: Mapping[str, str]
-) -> None:
+def answer_to_stdout(stream: Stream, asked: Sequence[Asked], requests: Sequence[Request], adapter: str) -> None:
     """The same as JSON Lines, in the input's order, on standard output; nothing is kept."""
     found: dict[int, Generation] = {}
     with meter("answering") as progress:
-        for batch in generator.stream(requests):
+        for batch in stream(requests):
             found |= dict(batch)
             progress.update(len(found), len(requests))
     for number, each in enumerate(asked):
-        row = answered(each.row, found[number].sql, found[number].finished, about["adapter"])
+        row = answered(each.row, found[number].sql, found[number].finished, adapter)
         sys.stdout.write(plain_json(json_line(row)) + "\n")
 
 
 def _answers(
-    generator: Any, requests: Sequence[Request], todo: Sequence[int], stream: IO[bytes]
+    stream: Stream, requests: Sequence[Request], todo: Sequence[int], kept: IO[bytes]
 ) -> Iterator[tuple[int, tuple[str, bool]]]:
     """Each answer after it is safe on disk."""
-    for start in range(0, len(todo), CHUNK):
-        numbers = todo[start : start + CHUNK]
-        for batch in generator.stream([requests[number] for number in numbers]):
-            done = [(numbers[position], (answer.sql, answer.finished)) for position, answer in batch]
-            lines = [json.dumps({"row": n, "sql": sql, "finished": finished}) for n, (sql, finished) in done]
-            stream.write("".join(line + "\n" for line in lines).encode())
-            stream.flush()
-            os.fsync(stream.fileno())
-            yield from done
+    for batch in stream([requests[number] for number in todo]):
+        done = [(todo[position], (answer.sql, answer.finished)) for position, answer in batch]
+        lines = [json.dumps({"row": n, "sql": sql, "finished": finished}) for n, (sql, finished) in done]
+        kept.write("".join(line + "\n" for line in lines).encode())
+        kept.flush()
+        os.fsync(kept.fileno())
+        yield from done
 
 
 @contextmanager

@@ -347,6 +347,9 @@ def infer(
         Path | None,
         typer.Option(help="A new .jsonl, .csv or .parquet file; the same command goes on where it was killed."),
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Copies of the model on Ray (Ray Data) that share --input; 0 is one, here.")
+    ] = 0,
     interactive: Annotated[bool, typer.Option("--interactive", help="Ask one question after the other.")] = False,
 ) -> None:
     """Turn questions into SQL: one, a file of them, or interactively."""
@@ -363,6 +366,7 @@ def infer(
         input,
         output,
         interactive,
+        workers,
     )
 
 

@@ -80,21 +80,27 @@ class LimitTime:
         """Pass on, for a while."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        began = False
+        line = f"no answer within {self.seconds:g} s (serve.request_timeout_s)"
+        late = failure(scope["path"], 504, line)
+        await within(asyncio.timeout(self.seconds), late, self.app, scope, receive, send)
 
-        async def noted(message: Any) -> None:
-            nonlocal began
-            began = True
-            await send(message)
 
-        try:
-            async with asyncio.timeout(self.seconds):
-                await self.app(scope, receive, noted)
-        except TimeoutError:
-            if began:
-                raise
-            line = f"no answer within {self.seconds:g} s (serve.request_timeout_s)"
-            await failure(scope["path"], 504, line)(scope, receive, send)
+async def within(limit: asyncio.Timeout, late: Any, app: Any, scope: Any, receive: Any, send: Any) -> None:
+    """``app`` until ``limit``, then ``late``; what has begun to answer is broken off with a TimeoutError."""
+    began = False
+
+    async def noted(message: Any) -> None:
+        nonlocal began
+        began = True
+        await send(message)
+
+    try:
+        async with limit:
+            await app(scope, receive, noted)
+    except TimeoutError:
+        if began:
+            raise
+        await late(scope, receive, send)
 
 
 def failure(path: str, status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:

@@ -61,7 +61,7 @@ def build_api(service: Service, digests: Sequence[Digest] = ()) -> FastAPI:
 
 
 class Drain:
-    """ASGI middleware: counts what is under way, and answers 503 to what comes while the endpoint stops."""
+    """ASGI middleware: what is under way is known, and what comes while the endpoint stops is answered 503."""
 
     def __init__(self, app: Any, service: Service) -> None:
         """``service`` says whether it is stopping."""
@@ -73,11 +73,9 @@ class Drain:
             return await self.app(scope, receive, send)
         if self.service.draining:
             return await http.failure(scope["path"], 503, "the endpoint is stopping", RETRY)(scope, receive, send)
-        self.service.under_way += 1
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            self.service.under_way -= 1
+        late = http.failure(scope["path"], 503, "the endpoint stopped before there was an answer", RETRY)
+        with self.service.counted() as limit:
+            await http.within(limit, late, self.app, scope, receive, send)
 
 
 def _add_questions(api: FastAPI, service: Service) -> None:

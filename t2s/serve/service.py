@@ -6,9 +6,9 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,6 +42,8 @@ from t2s.sql.schema import parse_schema, render_schema
 
 QUERY_THREADS = 4
 DRAIN_STEP_S = 0.05
+CUT_S = 2.0
+"""What a request that is cut off may take to say so."""
 READY_S = 5.0
 RETRY_AFTER_S = 2
 RETRY = {"Retry-After": str(RETRY_AFTER_S)}
@@ -69,7 +71,7 @@ class Service:
         self.metrics = Metrics()
         self.metrics.serves(adapter, config.model.name)
         self.draining = False
-        self.under_way = 0
+        self._under_way: set[asyncio.Timeout] = set()
         self._model = model
         self._pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="t2s-query")
         self._sandbox = Sandbox(Limits(config.serve.timeout_s, config.serve.max_rows), workers=QUERY_THREADS)
@@ -182,11 +184,25 @@ class Service:
         """Run what blocks on a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
 
+    @contextmanager
+    def counted(self) -> Iterator[asyncio.Timeout]:
+        """A request that :meth:`drain` waits for; it has the time limit that drain sets when it waits no longer."""
+        limit = asyncio.timeout(None)
+        self._under_way.add(limit)
+        try:
+            yield limit
+        finally:
+            self._under_way.discard(limit)
+
     async def drain(self) -> None:
-        """Refuse what is new, and wait for what is under way, up to ``serve.drain_timeout_s``."""
+        """Refuse what is new, wait for what is under way up to ``serve.drain_timeout_s``, and end the rest."""
         self.draining = True
         deadline = time.monotonic() + self.config.serve.drain_timeout_s
-        while self.under_way and time.monotonic() < deadline:
+        while self._under_way and time.monotonic() < deadline:
+            await asyncio.sleep(DRAIN_STEP_S)
+        for limit in [each for each in self._under_way if not each.expired()]:
+            limit.reschedule(asyncio.get_running_loop().time())
+        while self._under_way and time.monotonic() < deadline + CUT_S:
             await asyncio.sleep(DRAIN_STEP_S)
 
     def _note(self, adapter: AdapterInfo) -> None:

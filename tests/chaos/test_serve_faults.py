@@ -43,7 +43,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def test_a_killed_replica_costs_the_client_nothing(site: Site, record_row: Record) -> None:
-    config = site.config("serve.num_replicas=2", "serve.max_batch_size=4")
+    # 10 questions a second where one replica alone answers 16: what is refused is not for want of room.
+    config = site.config("serve.num_replicas=2", "serve.max_batch_size=8")
 
     def raw() -> int:
         return site.post("raw").status_code
@@ -67,7 +68,7 @@ def test_a_killed_replica_costs_the_client_nothing(site: Site, record_row: Recor
     failed = [each for each in answers if each != "SELECT 'none'"]
     raw_failed = len(raws.answers) - codes[200]
     assert len(answers) >= 250 and failed == []
-    assert raw_failed <= 2 * config.serve.max_batch_size and set(codes) <= {200, 503}, codes
+    assert raw_failed <= under_way and set(codes) <= {200, 503}, codes
     assert back_s < 30
     record_row(
         "SIGKILL of one of two replicas under 60 s of steady load (5/s through the client, 5/s raw)",
@@ -274,7 +275,12 @@ def test_more_load_brings_another_replica(site: Site, record_row: Record) -> Non
 def test_stop_waits_for_who_is_asking_and_leaves_nothing(bench: Bench, record_row: Record) -> None:
     port = free_port()
     words = ["-c", str(bench.config), f"serve.port={port}"]
-    more = ["serve.adapter=none", "inference.max_new_tokens=200", "serve.max_batch_questions=200"]
+    more = [
+        "serve.adapter=none",
+        "inference.max_new_tokens=200",
+        "serve.max_batch_questions=200",
+        "serve.drain_timeout_s=60",
+    ]
     command = bench.run("serve", *words, *more)
     command.wait_for(lambda: "playground" in command.said(), 120)
     questions = [{"question": f"number {number}?", "schema": SCHEMA} for number in range(200)]

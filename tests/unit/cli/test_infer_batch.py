@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from t2s.cli.infer_batch import answer_file, answer_to_stdout, part_of
+from t2s.cli.infer_batch import answer_file, answer_to_stdout, in_chunks, part_of
 from t2s.cli.infer_files import Asked, read_questions
 from t2s.errors import ConfigError, DataError
 from t2s.generate.core import Generation, Request
@@ -43,7 +43,7 @@ def asked(tmp_path: Path) -> list[Asked]:
 
 def answer(model: Model, asked: list[Asked], output: Path, about: dict[str, str] = ABOUT) -> None:
     requests = [Request(each.question, each.source.schema) for each in asked]
-    answer_file(model, asked, requests, output, about)
+    answer_file(model.stream, asked, requests, output, about)
 
 
 def test_a_killed_batch_goes_on_and_asks_nothing_twice(asked: list[Asked], tmp_path: Path) -> None:
@@ -98,6 +98,18 @@ def test_two_batches_do_not_write_one_output(asked: list[Asked], tmp_path: Path)
 def test_without_an_output_answers_are_json_lines_in_order(
     asked: list[Asked], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer_to_stdout(Model(), asked, [Request(each.question, each.source.schema) for each in asked], ABOUT)
+    answer_to_stdout(Model().stream, asked, [Request(each.question, each.source.schema) for each in asked], "3")
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["sql"] for row in rows] == [f"SELECT 'q{number}'" for number in range(7)]
+
+
+def test_a_long_file_is_asked_in_chunks_and_each_answer_keeps_its_place(
+    asked: list[Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("t2s.cli.infer_batch.CHUNK", 3)
+    requests = [Request(each.question, each.source.schema) for each in asked]
+    batches = list(in_chunks(Model().stream)(requests))
+    assert [len(batch) for batch in batches] == [2, 1, 2, 1, 1]
+    assert {at: answer.sql for batch in batches for at, answer in batch} == {
+        number: f"SELECT 'q{number}'" for number in range(7)
+    }

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from serve_rig import SCHEMA, Local, Rig
 from starlette.exceptions import HTTPException
@@ -156,6 +157,23 @@ def test_draining_finishes_what_is_under_way_and_refuses_the_rest(tmp_path: Path
             return [refused.status_code, health.status_code, held.result().status_code]
 
     assert asyncio.run(drain()) == [503, 200, 200]
+
+
+def test_what_outlasts_the_draining_is_ended_with_a_line(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, "serve.drain_timeout_s=0.2")
+
+    async def drain() -> httpx.Response:
+        async with rig.client() as client:
+            held = asyncio.create_task(client.post("/v1/sql", json={"question": "slow", "schema": SCHEMA}))
+            await asyncio.to_thread(rig.rules.slow.wait, 5)
+            await rig.service.drain()
+            assert held.done()
+            return await held
+
+    answer = asyncio.run(drain())
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    assert answer.json() == {"error": "the endpoint stopped before there was an answer"}
+    assert rig.rules.stopped.wait(5), "the decoder goes on for nobody"
 
 
 def test_readiness_asks_the_model(tmp_path: Path) -> None:
