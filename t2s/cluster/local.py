@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from t2s.cluster.nodes import RESERVED, free_port, is_free, start_node
+from t2s.cluster.nodes import RESERVED, free_port, is_free, scratch, start_node
 from t2s.cluster.processes import end, find_raylet, members
 from t2s.cluster.state import FILE_NAME, HEAD, Cluster, create, forget, read
 from t2s.errors import ConfigError, SetupError
@@ -79,6 +80,8 @@ def down(state: Path) -> int | None:
     if cluster is None:
         return None
     count = end(cluster.mark)
+    for name in cluster.names:
+        shutil.rmtree(scratch(cluster, name), ignore_errors=True)
     forget(cluster)
     return count
 

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -48,11 +49,19 @@ def start_node(cluster: Cluster, name: str, ip: str | None = None, prefix: Seque
 
 def _role(cluster: Cluster, name: str) -> list[object]:
     if name != HEAD:
-        return ["--address", cluster.address]
+        return ["--address", cluster.address, "--temp-dir", scratch(cluster, name)]
     return [
         "--head", "--port", cluster.port, "--include-dashboard", "true", "--dashboard-host", cluster.ip,
         "--dashboard-port", cluster.dashboard_port, "--ray-client-server-port", free_port(),
     ]  # fmt: skip
+
+
+def scratch(cluster: Cluster, worker: str) -> Path:
+    """A worker node's own directory for what Ray unpacks, as on a machine of its own; short, as it holds sockets.
+
+    In one that nodes share, a job's project is unpacked once a node: the second time removes it under the job's feet.
+    """
+    return Path(tempfile.gettempdir()) / f"t2s-{cluster.mark[:12]}-{worker}"
 
 
 def environment(cluster: Cluster) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cluster_rig import T2S, Nodes, clean_environment, wait_until
 
+from t2s.cluster.nodes import scratch
 from t2s.cluster.processes import members
 
 pytestmark = pytest.mark.timeout(600)
@@ -20,6 +21,15 @@ JOB = """
 import sys, time
 print("job got", sys.argv[1:], flush=True)
 time.sleep(600 if "wait" in sys.argv else 0)
+if "everywhere" in sys.argv:
+    import os, ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+    from t2s.config import load
+    from t2s.runtime import ray_session
+    with ray_session(load([], [])):
+        task = ray.remote(lambda: os.getcwd())
+        there = [ray.get(task.options(scheduling_strategy=On(node["NodeID"], False)).remote()) for node in ray.nodes()]
+    print("worked in", len(set(there)), "directories, and still is in", os.getcwd() in there, flush=True)
 sys.exit(int(sys.argv[-1]))
 """
 
@@ -61,6 +71,11 @@ def test_a_job_is_followed_listed_and_not_run_twice(nodes: Nodes) -> None:
     assert idle.returncode == 0 and "nothing is left to do" in idle.stderr and "job got" not in idle.stdout
     listed = [(job["id"], job["state"], job["exit"]) for job in nodes.json("jobs", "list")]
     assert listed == [("nightly", "FAILED", 3), ("nightly.2", "SUCCEEDED", 0)]
+
+
+def test_a_job_keeps_its_directory_when_it_works_on_every_node(nodes: Nodes) -> None:
+    done = submit(nodes, "--", "everywhere", "0")
+    assert done.returncode == 0 and "worked in 2 directories, and still is in True" in done.stdout, done.stdout
 
 
 def test_a_running_job_is_found_again_and_stopped_as_by_ctrl_c(nodes: Nodes) -> None:
@@ -110,12 +125,14 @@ def test_down_ends_what_up_started_also_after_a_crash_and_nothing_else(nodes: No
     """The last one of this file."""
     for process in nodes.running("ray start", "head"):
         process.kill()  # what it had started has no parent now
-    mark, token = nodes.here.mark, nodes.here.token_file
+    mark, token, own = nodes.here.mark, nodes.here.token_file, scratch(nodes.here, "worker-1")
+    assert own.is_dir()
     bystander = subprocess.Popen(["sleep", "600"], env=clean_environment())
     try:
         done = nodes.cluster("down")
         assert done.returncode == 0 and "processes ended" in done.stdout, done.stderr
-        assert members(mark) == [] and not token.exists() and bystander.poll() is None
+        assert members(mark) == [] and bystander.poll() is None
+        assert not token.exists() and not own.exists()
     finally:
         bystander.kill()
         bystander.wait()

@@ -6,12 +6,14 @@ import functools
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from t2s.cli.main import run
 from t2s.config import load
@@ -25,6 +27,7 @@ SCHEMAS = [parse_schema("TABLE: t ( a (text) )"), parse_schema("TABLE: longer ( 
 
 @pytest.fixture(scope="module")
 def ray_here() -> Iterator[None]:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # Ray's processes do not know this file
     with ray_session(load([], ["ray.num_cpus=2"])):
         yield
 
@@ -53,7 +56,7 @@ def test_a_killed_copy_costs_no_answer_and_schemas_stay_together(ray_here: None,
     found = [pair for batch in batches for pair in batch]
     assert (tmp_path / "dead").exists()
     assert {at: answer.sql for at, answer in found} == {at: each.question for at, each in enumerate(requests)}
-    assert len(found) == len(requests) and {answer.text for _, answer in found} > set(), "each is answered once"
+    assert len(found) == len(requests), "each is answered once"
     assert len({answer.text for _, answer in found}) >= 2, "more than one process answered"
     mixed = [batch for batch in batches if len({requests[at].schema for at, _ in batch}) > 1]
     assert len(mixed) <= 1 and max(map(len, batches)) <= 4
