@@ -9,7 +9,7 @@ quickstart: .venv/model
 	$(BIN)/t2s quickstart
 
 # Tests that start a Ray wait more than they compute: the others run beside them, and a target's output comes whole.
-RAY_TESTS := $(patsubst %,tests/integration/test_%.py,cluster data_parallel infer_files_and_terminal pipeline \
+RAY_TESTS := $(patsubst %,tests/integration/test_%.py,cluster data_parallel infer_files_and_terminal notebook pipeline \
     registry_promote search_path search_workers serve serve_config serve_model survival whole_path workers)
 
 test: .venv/dev
