@@ -163,7 +163,7 @@ class Generator:
     def read(self, writer: Writer) -> Generation:
         """What was written, as text and SQL."""
         text = self.tokenizer.decode(writer.written, skip_special_tokens=True)
-        return Generation(extract_sql(text), text, len(writer.written), writer.finished)
+        return Generation(extract_sql(text), text, len(writer.written), writer.finished, len(writer.prompt))
 
     def _vocabulary(self) -> int:
         return int(self.model.get_output_embeddings().out_features)

@@ -117,7 +117,7 @@ class VLLMGenerator:
             raise DataError(f"vLLM refuses the question: {_first_line(error)}") from None
         finally:
             self.engine.abort_request(list(asked))  # what an error left there would be written beside the next batch
-        return [self._read(said.get(name)) for name, *_ in given]
+        return [self._read(said.get(name), len(prompt["prompt_token_ids"])) for name, prompt, *_ in given]
 
     def parameters(self, request: Request) -> Any:
         """A request in vLLM's terms: greedy, and held to the same grammar."""
@@ -175,13 +175,13 @@ class VLLMGenerator:
             raise AdapterError(f"no adapter {name!r} is attached")
         return self._held.get(name)
 
-    def _read(self, output: Any) -> Generation:
+    def _read(self, output: Any, num_prompt_tokens: int) -> Generation:
         """Cut where writing would have stopped; what comes after that changes nothing before it."""
         tokens = list(output.token_ids) if output is not None else []
         end = next((n for n in range(1, len(tokens) + 1) if self.ends(tokens[:n])), None)
         text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True)
         finished = end is not None or (output is not None and output.finish_reason == "stop")
-        return Generation(extract_sql(text), text, end or len(tokens), finished)
+        return Generation(extract_sql(text), text, end or len(tokens), finished, num_prompt_tokens)
 
 
 def _first_line(error: Exception) -> str:

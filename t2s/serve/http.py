@@ -102,7 +102,7 @@ def failure(path: str, status: int, message: str, headers: dict[str, str] | None
     line = " ".join(message.split())[:500].encode("utf-8", "replace").decode()
     if path not in OPENAI_PATHS:
         return JSONResponse({"error": line}, status, headers)
-    kind = "invalid_request_error" if status < 500 else "server_error"
+    kind = "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
     return JSONResponse({"error": {"message": line, "type": kind, "param": None, "code": str(status)}}, status, headers)
 
 
@@ -118,7 +118,8 @@ async def _invalid(request: Request, error: Any) -> JSONResponse:
     """Pydantic's list of problems as one line; the input itself is not echoed."""
     problems = []
     for detail in error.errors():
-        place = ".".join(str(part) for part in detail["loc"][1:])
+        # Of several forms that a field may have, pydantic calls each by its validators.
+        place = ".".join(str(part) for part in detail["loc"][1:] if "[" not in str(part))
         message = detail["msg"].removeprefix("Value error, ")
         problems.append(f"{place}: {message}" if place else message)
     return failure(request.url.path, 422, "; ".join(problems))
