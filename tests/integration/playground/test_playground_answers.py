@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from page_rig import Open, ask, rows
 from playground_rig import GARDEN, shop
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from t2s.registry import ResolvedAdapter
 
@@ -70,6 +70,9 @@ def test_the_sql_can_be_copied(page: Page) -> None:
     page.get_by_role("button", name="Copy SQL").click()
     expect(page.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == "SELECT MAX(price) FROM products"
+    page.get_by_role("button", name="Copied").click()
+    expect(page.get_by_role("button", name="Copied")).to_have_count(0)
+    expect(page.get_by_role("button", name="Copy SQL")).to_be_visible()
 
 
 def test_tuned_and_base_stand_side_by_side(page: Page) -> None:
@@ -82,6 +85,15 @@ def test_tuned_and_base_stand_side_by_side(page: Page) -> None:
     assert tuned and base and tuned["y"] == base["y"] and base["x"] > tuned["x"] + tuned["width"]
     ask(page, "dearest")
     expect(page.get_by_role("status")).to_have_text("Tuned and base found the same rows.")
+
+    def with_more(route: Route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, json=response.json() | {"truncated": True})
+
+    page.route("**/v1/sql", with_more)
+    ask(page, "dearest?")
+    expect(page.get_by_role("status")).to_have_text("Tuned and base found the same first rows; there are more.")
+    page.unroute("**/v1/sql")
     page.get_by_label("Compare with base").uncheck()
     ask(page, GARDEN)
     expect(page.locator(".answer h3")).to_have_text("Answer")

@@ -60,6 +60,14 @@ def test_a_lost_network_and_a_changed_token_are_one_line(visit: Open, tmp_path_f
         expect(page.get_by_role("alert")).to_be_hidden()
 
 
+def test_an_error_of_openais_routes_is_a_line_too(page: Page) -> None:
+    refused = {"error": {"message": "the endpoint is stopping", "type": "server_error", "param": None, "code": "503"}}
+    page.route("**/v1/models", lambda route: route.fulfill(status=503, json=refused))
+    page.reload()
+    expect(page.locator("#about")).to_contain_text("503: the endpoint is stopping")
+    page.unroute("**/v1/models")
+
+
 def test_the_history_outlives_the_page_and_can_be_cleared(page: Page) -> None:
     page.get_by_label("Table").select_option("customers")
     ask(page, "notes")
