@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from serve_rig import SCHEMA, Local, Rig
 from starlette.exceptions import HTTPException
@@ -203,6 +204,14 @@ def test_metrics_count_requests_tokens_parse_failures_and_empty_results(tmp_path
     assert "t2s_parse_failures_total 1.0" in lines and "t2s_empty_results_total 1.0" in lines
     assert "t2s_generated_tokens_total 22.0" in lines and "t2s_questions_waiting 0.0" in lines
     assert 't2s_adapter_info{base="rules",run_id="run7",version="7"} 1.0' in lines
+
+
+def test_a_boolean_of_duckdb_is_one_of_json(tmp_path: Path) -> None:
+    with duckdb.connect(tmp_path / "flags.db") as database:
+        database.execute("CREATE TABLE employees AS SELECT true AS name, 1 AS salary")
+    rig = Rig(tmp_path, f"serve.databases.flags={tmp_path}/flags.db")
+    answer = rig.post("/v1/sql", {"question": "cells", "database": "flags"})
+    assert '"rows":[[true,1]]' in answer.text
 
 
 def test_a_database_whose_file_went_away_does_not_hide_the_others(tmp_path: Path) -> None:
