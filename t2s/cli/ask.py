@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from t2s.cli.console import err, out, say, table
 from t2s.cli.plain import plain, plain_json, plain_line
@@ -51,8 +50,10 @@ def ask_verb(
 
 def endpoint_token(url: str) -> str | None:
     """The token of the environment; said aloud where others on the way could read it."""
+    from t2s.serve.client import address
+
     token = os.environ.get(TOKEN_VARIABLE, "").split()
-    parts = urlsplit(url)
+    parts = address(url)
     if token and parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         say(f"warning: {TOKEN_VARIABLE} goes to {parts.hostname} without encryption; use https")
     return token[0] if token else None

@@ -6,7 +6,7 @@ import os
 import random
 import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -65,8 +65,19 @@ def ask(
     raise kind(f"{url}: no answer after {ATTEMPTS} attempts ({problem}); is it up? start one: t2s serve")
 
 
+def address(url: str) -> SplitResult:
+    """The parts of ``url``; a SetupError if it is no address of an HTTP server."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # brackets, or a port that is no number
+        pass
+    raise SetupError(f"{url!r} is not an endpoint's address; try http://127.0.0.1:8000")
+
+
 def _authorization(url: str, token: str | None) -> dict[str, str]:
-    if token is None and is_loopback(urlsplit(url).hostname or ""):
+    if token is None and is_loopback(address(url).hostname or ""):
         token = os.environ.get(TOKEN_VARIABLE, "").strip()
     return {"Authorization": f"Bearer {token}"} if token else {}
 

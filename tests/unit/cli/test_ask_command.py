@@ -107,6 +107,13 @@ def test_a_refusal_is_one_line_and_no_retry_unless_it_helps(
     assert "\x1b" not in error
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://h:abc", "http://[::1", "shop"])
+def test_an_address_that_is_none_is_one_line(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ask", "Who?", "--db", "shop", "--url", url]) == 4
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "is not an endpoint's address; try http://127.0.0.1:8000" in error
+
+
 def test_an_error_page_of_many_lines_is_one(endpoint: Endpoint, capsys: pytest.CaptureFixture[str]) -> None:
     endpoint.replies = [(404, b"<html>\n<body>\nnot here\n</body>")]
     assert ask(endpoint) == 3
