@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from t2s.cli.console import err, out, say, table
 from t2s.cli.plain import plain, plain_json, plain_line
-from t2s.errors import EXIT_FAILED, EXIT_OK, ConfigError, RunError
+from t2s.errors import EXIT_FAILED, EXIT_OK, ConfigError
 
 if TYPE_CHECKING:
     from t2s.config import Config
@@ -32,6 +31,7 @@ def ask_verb(
 ) -> int:
     """Ask, print SQL and rows; the exit code is 0 if the SQL ran, or was not to run and is a query."""
     from t2s.serve.client import ask
+    from t2s.serve.run import base_url
 
     if (database is None) == (schema is None):
         raise ConfigError('say what is asked: either --db NAME (of the endpoint) or --schema "TABLE: t ( a (real) )"')
@@ -39,13 +39,8 @@ def ask_verb(
         raise ConfigError("--table goes with --db")
     if not question.strip():
         raise ConfigError("the question is empty")
-    where = (url or f"http://{_reachable(config.serve.host)}:{config.serve.port}").rstrip("/")
-    try:
-        answer = ask(where, question, schema, database, table_name, execute, timeout_s, endpoint_token(where))
-    except json.JSONDecodeError:  # another server's page
-        answer = {}
-    if not isinstance(answer, dict) or not isinstance(answer.get("sql"), str):
-        raise RunError(f"{where}: answered with something that is not a t2s answer; is this a t2s endpoint?")
+    where = (url or base_url(config)).rstrip("/")
+    answer = ask(where, question, schema, database, table_name, execute, timeout_s, endpoint_token(where))
     if as_json:
         out.print(plain_json(json.dumps(answer, ensure_ascii=False)), markup=False)
     else:
@@ -55,17 +50,13 @@ def ask_verb(
 
 def endpoint_token(url: str) -> str | None:
     """The token of the environment; said aloud where others on the way could read it."""
+    from t2s.serve.client import address
+
     token = os.environ.get(TOKEN_VARIABLE, "").split()
-    parts = urlsplit(url)
+    parts = address(url)
     if token and parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
         say(f"warning: {TOKEN_VARIABLE} goes to {parts.hostname} without encryption; use https")
     return token[0] if token else None
-
-
-def _reachable(host: str) -> str:
-    """An address to call for one to listen on."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{host}]" if ":" in host else host
 
 
 def _show(answer: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ class Constraint:
     """The state of one answer in one grammar."""
 
     def __init__(self, tokenizer: Any, lark: str, eos: int) -> None:
-        self._matcher = LLMatcher(_ll_tokenizer(tokenizer), _compiled(lark))
+        self._matcher = LLMatcher(_ll_tokenizer(tokenizer), LLMatcher.grammar_from_lark(lark))
         if self._matcher.is_error():
             raise ConfigError(f"inference.grammar: this schema has no grammar: {self._matcher.get_error()}")
         self._eos = eos
@@ -81,8 +81,3 @@ def constraint_for(tokenizer: Any, kind: str, values: str, schema: Schema, quest
 @lru_cache(maxsize=4)
 def _ll_tokenizer(tokenizer: Any) -> LLTokenizer:
     return llguidance.hf.from_tokenizer(tokenizer)
-
-
-@lru_cache(maxsize=4096)
-def _compiled(lark: str) -> str:
-    return LLMatcher.grammar_from_lark(lark)

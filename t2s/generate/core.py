@@ -44,6 +44,8 @@ class Generation:
     text: str
     num_tokens: int
     finished: bool
+    num_prompt_tokens: int = 0
+    """What the model was given; 0 if the engine does not say."""
 
 
 @runtime_checkable

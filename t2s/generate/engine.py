@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from t2s.config import InferenceConfig, PromptConfig
+from t2s.errors import ConfigError
 from t2s.generate.adapters import Adapters
 from t2s.generate.batch import is_supported, longest
 from t2s.generate.candidates import beam, sample
@@ -66,6 +67,7 @@ class Generator:
         self._own_loop = is_supported(model)
         if not self._own_loop:
             log.warning("%s has no standard cache: it answers greedily with its own generate", type(model).__name__)
+            _refuse_candidates(config)
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Answer every request, in the order given."""
@@ -95,7 +97,13 @@ class Generator:
         return [build_prompt(request.question, request.schema, self.prompt) for request in requests]
 
     def with_inference(self, config: InferenceConfig) -> Generator:
-        """The same weights and memory under another way of decoding; one caller at a time for both together."""
+        """The same weights and memory under another way of decoding; one caller at a time for both together.
+
+        Raises:
+            ConfigError: candidates, of a model that answers greedily only.
+        """
+        if not self._own_loop:
+            _refuse_candidates(config)
         other = copy(self)
         other.config, other.judge = config, Judge(config.drop_empty)
         return other
@@ -132,6 +140,8 @@ class Generator:
         writers = [self.writer(*each) for each in zip(requests, encoded, shared, strict=True)]
         window = longest(self.model) if self._own_loop else 0
         if window is not None and max(map(len, encoded)) + self.config.max_new_tokens > window:
+            if self._own_loop:
+                log.warning("%d prompts do not fit a window of %d tokens: left to generate", len(encoded), window)
             return self._fall_back(writers)
         if self.config.execution_guided > 1:
             return self._guided(requests, writers, shared)
@@ -163,7 +173,7 @@ class Generator:
     def read(self, writer: Writer) -> Generation:
         """What was written, as text and SQL."""
         text = self.tokenizer.decode(writer.written, skip_special_tokens=True)
-        return Generation(extract_sql(text), text, len(writer.written), writer.finished)
+        return Generation(extract_sql(text), text, len(writer.written), writer.finished, len(writer.prompt))
 
     def _vocabulary(self) -> int:
         return int(self.model.get_output_embeddings().out_features)
@@ -174,6 +184,15 @@ class Generator:
         with self.adapters.writing([writer.adapter for writer in writers]):
             write(self.model, self.tokenizer, writers)
         return [self.read(writer) for writer in writers]
+
+
+def _refuse_candidates(config: InferenceConfig) -> None:
+    """A score must not be called guided that is not."""
+    if config.execution_guided > 1:
+        raise ConfigError(
+            f"inference.execution_guided={config.execution_guided}: this base has no standard cache and answers "
+            "greedily only: set inference.execution_guided=1"
+        )
 
 
 def _common(first: Sequence[int], second: Sequence[int]) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ class Judge:
         if self._sandbox is None:
             self._sandbox = Sandbox(_LIMITS, 1)
         if isinstance(source, Path):
-            return self._sandbox.run(source, sql).rows
+            return self._sandbox.run(source, sql, [table.name for table in request.schema.tables]).rows
         physical = rebind(sql, request.schema.table, source.table_id)
         return self._sandbox.run(source.database, physical, [physical_name(source.table_id)]).rows
 

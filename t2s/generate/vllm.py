@@ -57,6 +57,7 @@ def engine_settings(config: Config, files: BaseFiles) -> dict[str, Any]:
 
     return {
         "model": str(plain(files).directory),
+        "tokenizer_mode": "hf",  # prompts are tokens of transformers' own; vLLM's of Mistral knows no such grammar
         "dtype": _DTYPES[resolve_precision(config.training.precision, pick_device(config.training.use_gpu))],
         "seed": config.seed,
         "max_num_seqs": config.serve.max_batch_size,
@@ -89,7 +90,14 @@ class VLLMGenerator:
         return other
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
-        """Answer every request, in the order given; who goes away leaves between two steps of the engine."""
+        """Answer every request, in the order given; who goes away leaves between two steps of the engine.
+
+        Raises:
+            AdapterError: one asks for an adapter that is not attached.
+            DataError: vLLM refuses one, of a prompt that is too long for example.
+        """
+        from vllm.exceptions import VLLMClientError
+
         asked = {str(next(self._numbers)): request for request in requests}
         given = [(name, self._tokens(r), self.parameters(r), self._lora(r.adapter)) for name, r in asked.items()]
         said: dict[str, Any] = {}
@@ -98,15 +106,18 @@ class VLLMGenerator:
                 self.engine.add_request(name, prompt, parameters, lora_request=lora)
             while asked:
                 said |= {output.request_id: output.outputs[0] for output in self.engine.step()}
-                gone = [name for name, request in asked.items() if request.should_stop and request.should_stop()]
-                if gone:
-                    self.engine.abort_request(gone)
-                over = {name for name in asked if name in gone or (name in said and said[name].finish_reason)}
-                asked = {name: request for name, request in asked.items() if name not in over}
-        except ValueError as error:  # vLLM's word for a prompt that is too long
-            self.engine.abort_request(list(asked))
-            raise DataError(f"vLLM refuses the question: {str(error).splitlines()[0]}") from None
-        return [self._read(said.get(name)) for name, *_ in given]
+                ended = [name for name, request in asked.items() if self._may_end(request, said.get(name))]
+                self.engine.abort_request(ended)
+                asked = {
+                    name: request
+                    for name, request in asked.items()
+                    if name not in ended and not (name in said and said[name].finish_reason)
+                }
+        except VLLMClientError as error:  # no ValueError since vLLM has errors of its own
+            raise DataError(f"vLLM refuses the question: {_first_line(error)}") from None
+        finally:
+            self.engine.abort_request(list(asked))  # what an error left there would be written beside the next batch
+        return [self._read(said.get(name), len(prompt["prompt_token_ids"])) for name, prompt, *_ in given]
 
     def parameters(self, request: Request) -> Any:
         """A request in vLLM's terms: greedy, and held to the same grammar."""
@@ -136,11 +147,12 @@ class VLLMGenerator:
         from vllm.lora.request import LoRARequest
 
         assert name != BASE and name not in self._held
-        request = LoRARequest(str(name), next(self._numbers), str(adapter))
+        number = next(self._numbers)
+        request = LoRARequest(f"{name}-{number}", number, str(adapter))  # vLLM knows a prefix by its adapter's name
         try:
             self.engine.add_lora(request)
-        except (ValueError, RuntimeError) as error:
-            raise AdapterError(f"adapter {adapter}: vLLM refuses it: {str(error).splitlines()[0]}") from None
+        except Exception as error:  # fault boundary: what failed in vLLM's own process comes back as a bare Exception
+            raise AdapterError(f"adapter {adapter}: vLLM refuses it: {_first_line(error)}") from None
         self._held[name] = request
 
     def detach(self, name: str) -> None:
@@ -148,18 +160,29 @@ class VLLMGenerator:
         self.engine.remove_lora(self._held.pop(name).lora_int_id)
 
     def _tokens(self, request: Request) -> dict[str, Any]:
+        """With its type, as vLLM's renderer would give it: text or bare tokens are deprecated there."""
         prompt = build_prompt(request.question, request.schema, self.prompt)
-        return {"prompt_token_ids": self.tokenizer(prompt)["input_ids"]}
+        return {"type": "token", "prompt_token_ids": self.tokenizer(prompt)["input_ids"]}
+
+    def _may_end(self, request: Request, output: Any) -> bool:
+        """Whether vLLM is to stop writing: nobody wants the rest, or it is beyond our end of an answer."""
+        if request.should_stop is not None and request.should_stop():
+            return True
+        return output is not None and not output.finish_reason and self.ends(output.token_ids)
 
     def _lora(self, name: str | None) -> Any:
         if name not in (None, BASE, *self._held):
             raise AdapterError(f"no adapter {name!r} is attached")
         return self._held.get(name)
 
-    def _read(self, output: Any) -> Generation:
+    def _read(self, output: Any, num_prompt_tokens: int) -> Generation:
         """Cut where writing would have stopped; what comes after that changes nothing before it."""
         tokens = list(output.token_ids) if output is not None else []
         end = next((n for n in range(1, len(tokens) + 1) if self.ends(tokens[:n])), None)
         text = self.tokenizer.decode(tokens[:end], skip_special_tokens=True)
         finished = end is not None or (output is not None and output.finish_reason == "stop")
-        return Generation(extract_sql(text), text, end or len(tokens), finished)
+        return Generation(extract_sql(text), text, end or len(tokens), finished, num_prompt_tokens)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -122,7 +121,7 @@ class Store:
         if expected is not None and weights_hash(path) != expected:
             raise AdapterError(
                 f"adapter version {version.number}: its weights in {path} are not those that were registered; "
-                "register the run again"
+                "remove that directory if it is below data.cache_dir, else register the run again"
             )
         return path
 
@@ -142,11 +141,19 @@ class Store:
             return local
         target = self.config.data.cache_dir.absolute() / "adapters" / f"{version.run_id}-v{version.number}"
         if not target.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
-            Path(self.client.download_artifacts(version.run_id, version.adapter_path, str(aside))).rename(target)
-            shutil.rmtree(aside, ignore_errors=True)
+            self._download(version, target)
         return target
+
+    def _download(self, version: Version, target: Path) -> None:
+        """Several replicas may want it at once: each downloads aside, the first rename wins."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".tmp-") as aside:
+            copy = Path(self.client.download_artifacts(version.run_id, version.adapter_path, aside))
+            try:
+                copy.rename(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
 
 
 @contextmanager

@@ -19,11 +19,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
 from t2s.errors import ConfigError, DataError, SetupError
+from t2s.serve.client import address
 
 SCHEMA = "TABLE: employees ( id (real), name (text), team (text), salary (real), hired (text) )"
 QUESTIONS = (
@@ -132,9 +132,7 @@ async def measure(load: Load) -> Result:
 
 def completions_url(url: str) -> str:
     """Where to POST: below ``url`` if it has a path, else below ``/v1``."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SetupError(f"{url!r} is not an endpoint's address; try http://127.0.0.1:8000")
+    parts = address(url)
     path = parts.path.rstrip("/") or "/v1"
     return f"{parts.scheme}://{parts.netloc}{path}/chat/completions"
 

@@ -1,9 +1,10 @@
 """The part of OpenAI's chat interface that a text-to-SQL model can mean: the schema in the system message, the
 question in the last message of the user, the SQL as the answer.
 
-Answers are deterministic, so that ``temperature``, ``top_p`` and the like change nothing; earlier turns are not read;
-there is one choice. A stream brings the SQL in one piece when it is whole: until then it could still be refused with a
-status of its own. Not covered: tools, images, log-probabilities, token counts of the prompt.
+https://platform.openai.com/docs/api-reference/chat. Answers are deterministic, so that ``temperature``, ``top_p`` and
+the like change nothing; earlier turns are not read; there is one choice. A stream brings the SQL in one piece when it
+is whole: until then it could still be refused with a status of its own. Not covered, and refused where they would
+change what the answer is: tools, images, log-probabilities, response formats.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,12 +21,14 @@ from starlette.exceptions import HTTPException
 
 from t2s.serve.engine import Written
 from t2s.serve.execute import Outcome
-from t2s.serve.schemas import MAX_SCHEMA_CHARS, Name, Text
+from t2s.serve.schemas import MAX_NAME_CHARS, MAX_SCHEMA_CHARS, Name, Text
 
 MODEL = "t2s"
 MAX_MESSAGES = 64
 MAX_TOKENS = 4096
+MAX_STOPS = 4
 Content = Annotated[Text, Field(max_length=MAX_SCHEMA_CHARS)]
+Stop = Annotated[Text, Field(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
 class Part(BaseModel):
@@ -34,32 +38,56 @@ class Part(BaseModel):
     text: Content
 
 
+class TextFormat(BaseModel):
+    """The one form that an answer has."""
+
+    type: Literal["text"]
+
+
 class Message(BaseModel):
     """Who says what."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Content | list[Part]
+    content: Content | list[Part] | None = None
+    """None is what a turn of the assistant has that called a tool."""
 
     @property
     def text(self) -> str:
         """All of it."""
-        return self.content if isinstance(self.content, str) else "\n".join(part.text for part in self.content)
+        content = self.content or ""
+        return content if isinstance(content, str) else "\n".join(part.text for part in content)
+
+
+class StreamOptions(BaseModel):
+    """How a stream ends."""
+
+    include_usage: bool | None = None
+    """With one more chunk, which counts the tokens."""
 
 
 class Chat(BaseModel):
-    """A request of an OpenAI client; fields that are not named here are ignored."""
+    """A request of an OpenAI client, which may say null for what it leaves open; other fields are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
     model: Name
     messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
-    stream: bool = False
-    n: int = Field(default=1, ge=1, le=1)
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = Field(default=None, ge=1, le=1)
+    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = None
     max_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
     max_completion_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
 
+    logprobs: Literal[False] | None = None
+    tools: list[Any] | None = Field(default=None, max_length=0)
+    functions: list[Any] | None = Field(default=None, max_length=0)
+    response_format: TextFormat | None = None
+
     @model_validator(mode="after")
     def _has_both(self) -> Chat:
+        if len(self.schema_text) > MAX_SCHEMA_CHARS:
+            raise ValueError(f"the system messages together are longer than {MAX_SCHEMA_CHARS} characters")
         if not self.schema_text.strip():
             raise ValueError("the system message is to hold the schema: TABLE: name ( column (type), ... )")
         if not self.question.strip():
@@ -82,11 +110,36 @@ class Chat(BaseModel):
         return self.max_completion_tokens or self.max_tokens
 
 
+class Trouble(BaseModel):
+    """What OpenAI's clients read of an error."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class Failure(BaseModel):
+    """The body of every 4xx and 5xx answer on these routes."""
+
+    error: Trouble
+
+
+def cut(chat: Chat, written: Written) -> Written:
+    """The SQL up to the first of the texts in ``stop``, which end an answer and do not belong to it."""
+    stops = [chat.stop] if isinstance(chat.stop, str) else chat.stop or []
+    sql = written.generation.sql
+    end = min((at for at in map(sql.find, stops) if at >= 0), default=None)
+    if end is None:
+        return written
+    return replace(written, generation=replace(written.generation, sql=sql[:end], finished=True))
+
+
 def completion(chat: Chat, written: Written, outcome: Outcome) -> dict[str, Any]:
     """A ``chat.completion``; the field ``t2s`` tells the rest."""
     message = {"role": "assistant", "content": written.generation.sql}
     choice = {"index": 0, "message": message, "finish_reason": _reason(written), "logprobs": None}
-    return _head("chat.completion", chat, written, outcome) | {"choices": [choice]}
+    return _head("chat.completion", chat, written, outcome) | {"choices": [choice], "usage": usage(written)}
 
 
 def chunks(chat: Chat, written: Written, outcome: Outcome) -> Iterator[str]:
@@ -97,9 +150,21 @@ def chunks(chat: Chat, written: Written, outcome: Outcome) -> Iterator[str]:
         ({"content": written.generation.sql}, None),
         ({}, _reason(written)),
     ]
+    counts = chat.stream_options is not None and chat.stream_options.include_usage
+    if counts:
+        head["usage"] = None
     for delta, reason in steps:
-        yield _event(json.dumps(head | {"choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}))
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+        yield _event(json.dumps(head | {"choices": [choice]}))
+    if counts:
+        yield _event(json.dumps(head | {"choices": [], "usage": usage(written)}))
     yield _event("[DONE]")
+
+
+def usage(written: Written) -> dict[str, int] | None:
+    """Tokens read and written; None where the engine does not count what it reads."""
+    read, wrote = written.generation.num_prompt_tokens, written.generation.num_tokens
+    return {"prompt_tokens": read, "completion_tokens": wrote, "total_tokens": read + wrote} if read else None
 
 
 def models(adapters: Iterable[str], started: int) -> dict[str, Any]:

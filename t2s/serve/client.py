@@ -6,7 +6,7 @@ import os
 import random
 import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 
@@ -39,7 +39,7 @@ def ask(
     Raises:
         DataError: the endpoint refuses the question (its own line).
         SetupError: nobody answers at ``url``.
-        RunError: the endpoint failed, or stayed full.
+        RunError: the endpoint failed, stayed full, did not answer in ``timeout_s``, or is none of ours.
     """
     given = {"question": question, "schema": schema, "database": database, "table": table, "execute": execute}
     body = {key: value for key, value in given.items() if value is not None}
@@ -51,6 +51,8 @@ def ask(
             )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise SetupError(f"{url!r} is not an endpoint's address: {error}; try http://127.0.0.1:8000") from None
+        except httpx.ReadTimeout:  # as for 504
+            raise RunError(f"{url}: no answer within {timeout_s:g} s") from None
         except httpx.TransportError as error:
             problem, wait_s = f"{type(error).__name__} {error}", 0.5 * 2**attempt
         else:
@@ -63,15 +65,32 @@ def ask(
     raise kind(f"{url}: no answer after {ATTEMPTS} attempts ({problem}); is it up? start one: t2s serve")
 
 
+def address(url: str) -> SplitResult:
+    """The parts of ``url``; a SetupError if it is no address of an HTTP server."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parts
+    except ValueError:  # brackets, or a port that is no number
+        pass
+    raise SetupError(f"{url!r} is not an endpoint's address; try http://127.0.0.1:8000")
+
+
 def _authorization(url: str, token: str | None) -> dict[str, str]:
-    if token is None and is_loopback(urlsplit(url).hostname or ""):
+    if token is None and is_loopback(address(url).hostname or ""):
         token = os.environ.get(TOKEN_VARIABLE, "").strip()
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _read(response: httpx.Response) -> dict[str, Any]:
     if response.status_code == 200:
-        return response.json()
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if isinstance(answer, dict) and isinstance(answer.get("sql"), str):
+            return answer
+        raise RunError(f"{response.url}: answered with something that is not a t2s answer; is this a t2s endpoint?")
     if response.status_code < 500:
         raise DataError(_error(response))
     raise RunError(_error(response))
@@ -82,7 +101,7 @@ def _error(response: httpx.Response) -> str:
         line = str(response.json()["error"])
     except (ValueError, KeyError, TypeError):
         line = response.text[:200]
-    return f"HTTP {response.status_code}: {line}"
+    return f"HTTP {response.status_code}: {' '.join(line.split())}"
 
 
 def _retry_after(response: httpx.Response, attempt: int) -> float:

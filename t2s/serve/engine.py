@@ -164,7 +164,10 @@ class Engine:
 
     def _attempt(self, generator: Any, requests: Sequence[Request]) -> list[Result]:
         try:
-            return list(generator.generate(requests))
+            results = list(generator.generate(requests))
+            if len(results) != len(requests):  # else somebody would get another one's answer
+                raise RuntimeError(f"the engine gave {len(results)} answers to {len(requests)} questions")
+            return results
         except T2SError as error:
             # One impossible question must not fail its neighbours in the batch: then each goes alone.
             return [error] if len(requests) == 1 else [self._attempt(generator, [each])[0] for each in requests]

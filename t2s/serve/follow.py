@@ -30,7 +30,8 @@ class Follower:
         served = {config.serve.adapter: ready.adapter} | ready.adapters
         names = {config.serve.adapter: config.serve.adapter} | config.serve.adapters
         self._aliases = {name: alias for name, alias in names.items() if is_alias(alias)}
-        self._seen = {name: served[name].version for name in self._aliases}
+        self._served = {name: served[name].version for name in self._aliases}
+        self._refused: dict[str, str] = {}
         self._problems: dict[str, str] = {}
         self._over = threading.Event()
 
@@ -45,20 +46,29 @@ class Follower:
             try:
                 self._follow(name, alias)
             except T2SError as error:
-                line = " ".join(str(error).split())
-                if line != self._problems.get(name):
-                    log.warning("the adapter of %s stays: %s", name, line)
-                self._problems[name] = line
+                self._note(name, str(error))
+            except Exception as error:  # fault boundary: without memory or disk this thread must not end unseen
+                self._note(name, f"{type(error).__name__} {error}")
         own = self._config.serve.adapter
         lines = [line if name == own else f"{name}: {line}" for name, line in self._problems.items()]
         self._engine.problem = "; ".join(lines) or None
 
     def _follow(self, name: str, alias: str) -> None:
         found = resolve_adapter(self._config, alias)
-        if found.version != self._seen[name]:
-            self._seen[name] = found.version
+        if found.version == self._refused.get(name):
+            return
+        if found.version != self._served[name]:
+            self._refused[name] = found.version
             self._engine.swap(found, name)
-            self._problems.pop(name, None)
+            self._served[name] = found.version
+        self._refused.pop(name, None)
+        self._problems.pop(name, None)
+
+    def _note(self, name: str, problem: str) -> None:
+        line = " ".join(problem.split())[:500]
+        if line != self._problems.get(name):
+            log.warning("the adapter of %s stays: %s", name, line)
+        self._problems[name] = line
 
     def _work(self) -> None:
         while not self._over.wait(self._config.serve.follow_s):

@@ -73,7 +73,7 @@ class LimitTime:
     """ASGI middleware: 504 for what has no answer in time. The work is cancelled, down to the decoder."""
 
     def __init__(self, app: Any, seconds: float) -> None:
-        """``seconds`` from the whole body to the beginning of the answer."""
+        """``seconds`` from the whole body to the end of the answer; who reads one more slowly gets a part of it."""
         self.app, self.seconds = app, seconds
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -98,7 +98,7 @@ async def within(limit: asyncio.Timeout, late: Any, app: Any, scope: Any, receiv
         async with limit:
             await app(scope, receive, noted)
     except TimeoutError:
-        if began:
+        if began or not limit.expired():  # the application's own is a bug like any other
             raise
         await late(scope, receive, send)
 
@@ -108,7 +108,7 @@ def failure(path: str, status: int, message: str, headers: dict[str, str] | None
     line = " ".join(message.split())[:500].encode("utf-8", "replace").decode()
     if path not in OPENAI_PATHS:
         return JSONResponse({"error": line}, status, headers)
-    kind = "invalid_request_error" if status < 500 else "server_error"
+    kind = "rate_limit_error" if status == 429 else "invalid_request_error" if status < 500 else "server_error"
     return JSONResponse({"error": {"message": line, "type": kind, "param": None, "code": str(status)}}, status, headers)
 
 
@@ -124,7 +124,8 @@ async def _invalid(request: Request, error: Any) -> JSONResponse:
     """Pydantic's list of problems as one line; the input itself is not echoed."""
     problems = []
     for detail in error.errors():
-        place = ".".join(str(part) for part in detail["loc"][1:])
+        # Of several forms that a field may have, pydantic calls each by its validators.
+        place = ".".join(str(part) for part in detail["loc"][1:] if "[" not in str(part))
         message = detail["msg"].removeprefix("Value error, ")
         problems.append(f"{place}: {message}" if place else message)
     return failure(request.url.path, 422, "; ".join(problems))

@@ -98,12 +98,14 @@ def _add_questions(api: FastAPI, service: Service) -> None:
 def _add_chat(api: FastAPI, service: Service) -> None:
     started = int(time.time())
 
-    @api.get("/v1/models")
+    failures: dict[int | str, dict[str, Any]] = {code: {"model": chat.Failure} for code in FAILURES}
+
+    @api.get("/v1/models", responses=failures)
     async def models() -> dict[str, Any]:
         """What ``model`` may be, in OpenAI's form."""
         return chat.models([service.adapter.version, *service.names[1:]], started)
 
-    @api.post("/v1/chat/completions")
+    @api.post("/v1/chat/completions", responses=failures)
     async def chat_completions(asked: Chat) -> Any:
         """OpenAI's form of a question: the schema in the system message, the SQL as the answer."""
         version = chat.version_of(asked.model)
@@ -113,6 +115,7 @@ def _add_chat(api: FastAPI, service: Service) -> None:
         schema = await service.in_pool(parse_schema, asked.schema_text)
         written = await service.write(Question(asked.question, schema, max_tokens=asked.limit, adapter=version))
         service.check_adapter(version, written.adapter)
+        written = chat.cut(asked, written)
         outcome = await service.outcome(written.generation, None, schema)
         service.metrics.answered(outcome.verdict, 0, written.generation.num_tokens)
         if asked.stream:

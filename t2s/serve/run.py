@@ -90,8 +90,8 @@ def _drain() -> None:
 
 def base_url(config: Config) -> str:
     """``http://host:port``; an endpoint on all addresses is called on loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(config.serve.host, config.serve.host)
-    return f"http://{host}:{config.serve.port}"
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.serve.host, config.serve.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{config.serve.port}"
 
 
 def check_access(config: Config) -> tuple[bytes, ...]:

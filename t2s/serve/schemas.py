@@ -12,7 +12,7 @@ MAX_NAME_CHARS = 200
 MAX_BODY_BYTES = 512 * 1024
 """The longest question over a schema, every character escaped as ``\\uXXXX``, is about 310 kB; a CSV may fill it."""
 
-Cell = str | int | float | None
+Cell = str | bool | int | float | None
 Verdict = Literal["ok", "invalid_sql", "refused", "timeout", "execution_error", "not_executed"]
 Regime = Literal["configured", "unconstrained", "grammar", "guided"]
 

@@ -53,7 +53,11 @@ def _parsed(file: CsvFile) -> tuple[tuple[str, ...], Rows]:
     """The columns' names and the rows below them, each as long as the header."""
     # Not splitlines(), which ends a line in the middle of a cell with one of Unicode's separators.
     lines = list(io.StringIO(file.text.removeprefix("\ufeff"), newline=""))
-    reader = csv.reader(lines, delimiter=_separator(lines), strict=True)
+    try:
+        separator = _separator(lines)
+    except csv.Error as error:
+        raise DataError(f"csv, line 1: {error}") from None
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         header = next((row for row in reader if row), [])
         if len(header) > MAX_COLUMNS:

@@ -152,6 +152,25 @@ def test_guided_answers_do_not_depend_on_the_batch_and_run(
     assert alone == together and any(answer.finished for answer in alone)
 
 
+def test_a_base_that_answers_greedily_only_is_never_called_guided(
+    generator: Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("t2s.generate.engine.is_supported", lambda model: False)
+    with pytest.raises(ConfigError, match=r"execution_guided=3: .* greedily only: set inference\.execution_guided=1"):
+        with_settings(generator, execution_guided=3)
+    with pytest.raises(ConfigError, match="greedily only"):
+        with_settings(generator).with_inference(InferenceConfig(execution_guided=3))
+
+
+def test_prompts_beyond_a_sliding_window_are_left_to_generate_and_the_log_says_so(
+    generator: Generator, requests: list[Request], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = with_settings(generator, max_new_tokens=4).generate(requests[:2])
+    monkeypatch.setattr("t2s.generate.engine.longest", lambda model: 16)
+    assert with_settings(generator, max_new_tokens=4).generate(requests[:2]) == expected
+    assert "2 prompts do not fit a window of 16 tokens" in caplog.text
+
+
 def test_a_beam_of_one_is_greedy_and_a_wider_one_holds_different_answers_the_best_first(
     generator: Generator, requests: list[Request]
 ) -> None:

@@ -125,4 +125,6 @@ def test_nothing_unpickles_or_loads_yaml_objects() -> None:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Attribute) and (getattr(node.value, "id", ""), node.attr) in banned:
                 found.append(f"{file}:{node.lineno}")
+            if isinstance(node, ast.ImportFrom) and any((node.module, each.name) in banned for each in node.names):
+                found.append(f"{file}:{node.lineno}")
     assert found == []

@@ -71,7 +71,6 @@ function sameRows(one, other) {
 }
 
 async function copy(text, button, code) {
-  const word = button.textContent;
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
@@ -79,5 +78,5 @@ async function copy(text, button, code) {
     getSelection().selectAllChildren(code);
     button.textContent = "Selected: press Ctrl C";
   }
-  setTimeout(() => { button.textContent = word; }, 2000);
+  setTimeout(() => { button.textContent = "Copy SQL"; }, 2000);
 }

@@ -21,7 +21,8 @@ async function call(path, options) {
   }
   if (response.ok && body) return body;
   if (response.status === 401) throw new Failed(UNKNOWN);
-  const why = body && body.error ? body.error : response.statusText || "no readable answer";
+  const error = body && body.error; // a line, or on OpenAI's routes what holds it
+  const why = error ? error.message || error : response.statusText || "no readable answer";
   const wait = Number(response.headers.get("Retry-After")) || 2;
   throw new Failed(`${response.status}: ${why}`, [429, 503].includes(response.status) ? wait : undefined);
 }

@@ -93,7 +93,9 @@ function comparison(tuned, base) {
   if (tuned.verdict !== "ok" || base.verdict !== "ok") {
     return `Tuned: ${verdictWord(tuned.verdict).toLowerCase()}; base: ${verdictWord(base.verdict).toLowerCase()}.`;
   }
-  return sameRows(tuned, base) ? "Tuned and base found the same rows." : "Tuned and base found different rows.";
+  if (!sameRows(tuned, base)) return "Tuned and base found different rows.";
+  return tuned.truncated || base.truncated ? "Tuned and base found the same first rows; there are more."
+    : "Tuned and base found the same rows.";
 }
 
 function showReadAs(schema) {

@@ -15,7 +15,7 @@ from t2s.sql.grammar.wikisql import wikisql_grammar
 __all__ = ["grammar_of", "select_grammar", "wikisql_grammar"]
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=256)  # of a large schema and a long question it has 400 kB
 def grammar_of(schema: Schema, kind: str, question: str | None = None) -> str:
     """The grammar ``wikisql`` or ``select`` of ``schema``; with a question, its values are spans of that."""
     return wikisql_grammar(schema.table, question) if kind == "wikisql" else select_grammar(schema, question)

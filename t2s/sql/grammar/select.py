@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
+from itertools import chain, combinations, islice
 
 from sqlglot import exp
 
@@ -87,18 +87,19 @@ test_{d}: comparison value | " NOT"? " LIKE " PATTERN | " NOT"? " BETWEEN " valu
 
 @dataclass(frozen=True)
 class _Source:
-    """What a FROM clause may say, and the columns that are then there."""
+    """What a FROM clause may say, in one spelling or another, and the columns that are then there."""
 
-    text: str
+    texts: tuple[str, ...]
     columns: tuple[str, ...]
 
 
 def select_grammar(schema: Schema, question: str | None = None) -> str:
     """The grammar of read-only SELECTs over ``schema``, after one space; with a question, values are its spans."""
-    sources = list(_sources(schema))[:MAX_SOURCES]
+    sources = list(islice(_sources(schema), MAX_SOURCES))
     rules = [_HEAD.format(depth=DEPTH, values=value_terminals(question), pattern=pattern_terminal(question))]
     rules += [
-        _SOURCE.format(s=s, columns=choice(one.columns), tables=_apart(one.text)) for s, one in enumerate(sources)
+        _SOURCE.format(s=s, columns=choice(one.columns), tables=" | ".join(map(_apart, one.texts)))
+        for s, one in enumerate(sources)
     ]
     for depth in range(DEPTH + 1):
         deeper = f'| comparison "(" column{depth - 1} ")" | " NOT"? " IN (" column{depth - 1} ")"' if depth else ""
@@ -112,12 +113,13 @@ def select_grammar(schema: Schema, question: str | None = None) -> str:
 
 
 def _sources(schema: Schema) -> Iterator[_Source]:
+    """One by one: many tables have more ways to be joined than anybody may wait for."""
     tables = {table.name: table for table in schema.tables}
     for table in schema.tables:
         columns = tuple(dict.fromkeys(text for name in sql_names(table) for text in _spellings(name)))
-        yield from (_Source(text, columns) for text in _spellings(table.name))
+        yield _Source(_spellings(table.name), columns)
     keys = [key for key in _keys(schema) if key.table != key.other_table]
-    for path in [*_paths(keys, 1), *_paths(keys, 2)]:
+    for path in chain(_paths(keys, 1), _paths(keys, 2)):
         yield _joined(path, tables, aliased=True)
         yield _joined(path, tables, aliased=False)
 
@@ -138,18 +140,18 @@ def _keys(schema: Schema) -> list[ForeignKey]:
     return [ForeignKey(a.name, n, b.name, n) for a, b in pairs for n in sql_names(a) if n in sql_names(b)]
 
 
-def _paths(keys: Sequence[ForeignKey], length: int) -> list[tuple[ForeignKey, ...]]:
+def _paths(keys: Sequence[ForeignKey], length: int) -> Iterator[tuple[ForeignKey, ...]]:
     """Chains of keys, each from a table that is there to a new one, in both directions."""
     both = [*keys, *(ForeignKey(k.other_table, k.other_column, k.table, k.column) for k in keys)]
     if length == 1:
-        return [(key,) for key in both]
-    return [
+        return ((key,) for key in both)
+    return (
         (first, second)
         for first in both
         for second in both
         if second.table in (first.table, first.other_table)
         and second.other_table not in (first.table, first.other_table)
-    ]
+    )
 
 
 def _joined(path: Sequence[ForeignKey], tables: dict[str, Table], aliased: bool) -> _Source:
@@ -167,7 +169,7 @@ def _joined(path: Sequence[ForeignKey], tables: dict[str, Table], aliased: bool)
         for column in sql_names(tables[name])
         for spelling in _spellings(column)
     )
-    return _Source(text, columns)
+    return _Source((text,), columns)
 
 
 def _spellings(name: str) -> tuple[str, ...]:

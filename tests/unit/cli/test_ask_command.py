@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -104,6 +105,28 @@ def test_a_refusal_is_one_line_and_no_retry_unless_it_helps(
     error = capsys.readouterr().err
     assert f"HTTP {status}" in error and error.count("\n") == 1 and len(endpoint.asked) == asked
     assert "\x1b" not in error
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000", "http://h:abc", "http://[::1", "shop"])
+def test_an_address_that_is_none_is_one_line(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ask", "Who?", "--db", "shop", "--url", url]) == 4
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "is not an endpoint's address; try http://127.0.0.1:8000" in error
+
+
+def test_an_error_page_of_many_lines_is_one(endpoint: Endpoint, capsys: pytest.CaptureFixture[str]) -> None:
+    endpoint.replies = [(404, b"<html>\n<body>\nnot here\n</body>")]
+    assert ask(endpoint) == 3
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_endpoint_that_is_silent_is_not_asked_again(
+    endpoint: Endpoint, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handler, "do_POST", lambda handler: time.sleep(0.5))
+    asked = time.monotonic()
+    assert ask(endpoint, "--timeout", "0.2") == 1
+    assert time.monotonic() - asked < 3 and "no answer within 0.2 s" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verdict", ["invalid_sql", "refused", "timeout", "execution_error"])

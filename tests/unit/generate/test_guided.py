@@ -48,6 +48,13 @@ def test_empty_results_are_dropped_only_if_asked(database: Path) -> None:
     assert choose(database, likely, drop_empty=True) == "SELECT a FROM t"
 
 
+def test_a_candidate_over_a_table_that_the_question_is_not_about_is_dropped(database: Path) -> None:
+    """It would be refused when it is run for the answer, or learn what was not given."""
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE secrets AS SELECT 'swordfish' AS word")
+    assert choose(database, {"SELECT word FROM secrets": 0.6, "SELECT a FROM t": 0.1}) == "SELECT a FROM t"
+
+
 def test_without_rows_or_if_all_fail_the_likeliest_is_the_answer(database: Path) -> None:
     assert choose(None, {"SELECT nope FROM t": 0.6, "SELECT a FROM t": 0.1}) == "SELECT nope FROM t"
     assert choose(database, {"SELECT nope FROM t": 0.6, "SELECT no FROM t": 0.1}) == "SELECT nope FROM t"

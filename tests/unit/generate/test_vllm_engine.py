@@ -24,6 +24,7 @@ from t2s.sql.schema import parse_schema
 
 SCHEMA = parse_schema("TABLE: people ( name (text), team (text) )")
 FILES = BaseFiles("tiny", Path("/base"), None, "f" * 16)
+_MODULES = ("vllm", "vllm.exceptions", "vllm.sampling_params", "vllm.lora", "vllm.lora.request")
 GPU = ["serve.engine=vllm", "quantization.load_in_4bit=false"]
 
 
@@ -46,6 +47,10 @@ class LoRARequest:
     lora_path: str
 
 
+class VLLMClientError(Exception):
+    """What vLLM says of a request that is wrong; it is no ValueError."""
+
+
 class Engine:
     """One token a step for each open request, of a text that its adapter chooses."""
 
@@ -56,12 +61,14 @@ class Engine:
         self.written: dict[str, list[int]] = {}
         self.aborted: list[str] = []
         self.loras: dict[int, str] = {}
+        self.dies = False
 
     def add_request(self, name: str, prompt: Any, params: SamplingParams, lora_request: Any) -> None:
+        assert prompt["type"] == "token"
         if len(prompt["prompt_token_ids"]) > 200:
-            raise ValueError("The prompt is longer than the maximum model length\nof 200")
+            raise VLLMClientError("The prompt is longer than the maximum model length\nof 200")
         self.given[name] = (prompt, params, lora_request)
-        text = self.texts[lora_request and lora_request.lora_name]
+        text = self.texts[lora_request and lora_request.lora_path.strip("/")]
         self.open[name] = (self.tokenizer(text)["input_ids"], params)
         self.written[name] = []
 
@@ -70,6 +77,8 @@ class Engine:
 
     def step(self) -> list[Any]:
         outputs = []
+        if self.dies:
+            raise RuntimeError("EngineCore encountered an issue")
         for name, (tokens, params) in list(self.open.items()):
             written = self.written[name]
             written.append(tokens[len(written)])
@@ -86,7 +95,7 @@ class Engine:
 
     def add_lora(self, request: LoRARequest) -> bool:
         if "broken" in request.lora_path:
-            raise ValueError("is not supported\nat all")
+            raise Exception("is not supported\nat all")  # as it comes out of vLLM's other process
         self.loras[request.lora_int_id] = request.lora_path
         return True
 
@@ -119,7 +128,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
         made.started = settings
         return SimpleNamespace(llm_engine=engine)
 
-    modules = {name: ModuleType(name) for name in ("vllm", "vllm.sampling_params", "vllm.lora", "vllm.lora.request")}
+    modules = {name: ModuleType(name) for name in _MODULES}
+    modules["vllm.exceptions"].VLLMClientError = VLLMClientError  # type: ignore[attr-defined]
     modules["vllm"].LLM, modules["vllm"].SamplingParams = start, SamplingParams  # type: ignore[attr-defined]
     modules["vllm.sampling_params"].StructuredOutputsParams = StructuredOutputsParams  # type: ignore[attr-defined]
     modules["vllm.lora.request"].LoRARequest = LoRARequest  # type: ignore[attr-defined]
@@ -193,6 +203,31 @@ def test_a_prompt_that_is_too_long_is_the_questions_error_and_nothing_is_left_be
     assert not place.engine.open
 
 
+def test_nothing_is_left_in_an_engine_that_failed(place: Place) -> None:
+    place.engine.dies = True
+    with pytest.raises(RuntimeError, match="EngineCore"):
+        place.generator.generate([ask(), ask()])
+    assert not place.engine.open
+
+
+def test_what_comes_after_the_end_of_an_answer_is_not_written(place: Place) -> None:
+    place.generator.attach("a", Path("/a"))
+    (found,) = place.generator.generate([ask(adapter="a")])
+    ((_, written),) = place.engine.written.items()
+    assert found.finished and found.num_tokens == len(written) and len(place.engine.aborted) == 1
+
+
+def test_an_adapter_under_a_name_of_before_is_another_one_to_vllm(place: Place) -> None:
+    """It remembers a prefix by the name of the adapter that read it."""
+    place.generator.attach("a", Path("/a"))
+    place.generator.generate([ask(adapter="a")])
+    place.generator.detach("a")
+    place.generator.attach("a", Path("/a"))
+    place.generator.generate([ask(adapter="a")])
+    names = [lora.lora_name for _, _, lora in place.engine.given.values()]
+    assert len(set(names)) == 2
+
+
 def test_the_regime_guided_is_refused(place: Place) -> None:
     with pytest.raises(ConfigError, match="another regime than guided"):
         place.generator.with_inference(InferenceConfig(execution_guided=3))
@@ -228,4 +263,5 @@ def test_the_engine_starts_with_room_for_the_adapters_and_their_successor(
     assert vllm.load_generator(config, None).generate([ask()])[0].finished
     expected = {"model": "/base", "dtype": "float32", "enable_lora": True, "max_loras": 3, "max_lora_rank": 64}
     assert place.started | expected == place.started
+    assert place.started["tokenizer_mode"] == "hf"
     assert place.started["structured_outputs_config"] == {"backend": "guidance"}

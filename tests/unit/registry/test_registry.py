@@ -6,12 +6,16 @@ import hashlib
 import json
 import socket
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from t2s.config import Config, load
 from t2s.errors import AdapterError, DataError, SetupError
-from t2s.registry import promote, register, resolve_adapter
+from t2s.model.adapter import read_manifest
+from t2s.registry import Version, promote, register, resolve_adapter
+from t2s.registry.store import Store
 from t2s.track import Tracker
 
 
@@ -68,6 +72,24 @@ def test_the_same_adapter_is_registered_once_and_another_is_the_next_version(con
     again = register(config, tmp_path / "a", first.run_id)
     other = register(config, run_with_adapter(tmp_path / "b", b"other"), None)
     assert (first.number, again.number, other.number) == (1, 1, 2)
+
+
+def test_replicas_that_download_at_once_all_get_the_adapter_and_leave_nothing_else(tmp_path: Path) -> None:
+    kept = tmp_path / "adapters"
+
+    class Bucket:
+        """A remote store of one adapter; while it is fetched, another replica is done with the same."""
+
+        def get_run(self, run_id: str) -> Any:
+            return SimpleNamespace(info=SimpleNamespace(artifact_uri="s3://bucket/run"))
+
+        def download_artifacts(self, run_id: str, path: str, to: str) -> str:
+            (run_with_adapter(tmp_path / "other") / "adapter").rename(kept / "run-v3")
+            return str(run_with_adapter(Path(to)) / "adapter")
+
+    store = Store(Bucket(), load([], [f"data.cache_dir={tmp_path}"]))
+    assert store._local_copy(Version(3, "runs:/run/adapter", "run")) == kept / "run-v3"
+    assert read_manifest(kept / "run-v3") and list(kept.iterdir()) == [kept / "run-v3"]
 
 
 def test_a_damaged_adapter_is_refused_before_anything_is_registered(config: Config, tmp_path: Path) -> None:

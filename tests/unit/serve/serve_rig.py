@@ -90,7 +90,7 @@ class Rules:
         if self.inference is not None:
             sql = f"{sql} -- {self.inference.grammar} {self.inference.execution_guided}"
         finished = "unfinished" not in request.question and (request.max_tokens or 99) > 2
-        return Generation(sql, sql, len(sql.split()), finished)
+        return Generation(sql, sql, len(sql.split()), finished, len(request.question.split()))
 
 
 LOADED: list[Rules] = []

@@ -114,8 +114,9 @@ def test_an_open_loop_keeps_its_rate_and_times_from_when_a_request_was_due() -> 
 def test_nobody_there_and_a_wrong_address_are_one_line() -> None:
     with pytest.raises(SetupError, match="is it up"):
         asyncio.run(measure(load("http://127.0.0.1:9")))
-    with pytest.raises(SetupError, match="not an endpoint"):
-        completions_url("127.0.0.1:8000")
+    for wrong in ("127.0.0.1:8000", "http://h:abc", "http://h:99999", "http://[::1", "ftp://h"):
+        with pytest.raises(SetupError, match="not an endpoint"):
+            completions_url(wrong)
     assert run(["bench", "serve", "nowhere"]) == 4
     assert run(["bench", "serve", "http://127.0.0.1:9", "--rate", "0"]) == 2
 

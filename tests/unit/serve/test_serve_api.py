@@ -6,11 +6,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import httpx
 import pytest
 from serve_rig import SCHEMA, Local, Rig
 from starlette.exceptions import HTTPException
 
+from t2s.generate import Generation
 from t2s.serve.engine import Question, Written
 from t2s.serve.service import RETRY
 
@@ -105,6 +107,24 @@ def test_what_takes_too_long_is_504_and_its_place_is_freed(tmp_path: Path) -> No
     response = rig.post("/v1/sql", {"question": "slow", "schema": SCHEMA})
     assert response.status_code == 504 and "serve.request_timeout_s" in response.json()["error"]
     assert rig.rules.stopped.wait(5)
+
+
+def test_a_timeout_that_is_not_the_requests_own_is_a_bug_and_no_504(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(question: Any) -> None:
+        raise TimeoutError("a socket, say")
+
+    monkeypatch.setattr(rig.service._model, "write", fails)
+    assert rig.post("/v1/sql", {"question": "x", "schema": SCHEMA}).status_code == 500
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_an_engine_that_gives_too_few_answers_or_too_many_gives_nobody_anothers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    rig = Rig(tmp_path, "serve.request_timeout_s=5")
+    answer = Generation("SELECT 1", "SELECT 1", 1, True)
+    monkeypatch.setattr(rig.rules, "generate", lambda requests: [answer] * number)
+    assert rig.post("/v1/sql", {"question": "x", "schema": SCHEMA}).status_code == 500
 
 
 def test_a_caller_that_goes_away_frees_its_place(tmp_path: Path) -> None:
@@ -202,6 +222,14 @@ def test_metrics_count_requests_tokens_parse_failures_and_empty_results(tmp_path
     assert "t2s_parse_failures_total 1.0" in lines and "t2s_empty_results_total 1.0" in lines
     assert "t2s_generated_tokens_total 22.0" in lines and "t2s_questions_waiting 0.0" in lines
     assert 't2s_adapter_info{base="rules",run_id="run7",version="7"} 1.0' in lines
+
+
+def test_a_boolean_of_duckdb_is_one_of_json(tmp_path: Path) -> None:
+    with duckdb.connect(tmp_path / "flags.db") as database:
+        database.execute("CREATE TABLE employees AS SELECT true AS name, 1 AS salary")
+    rig = Rig(tmp_path, f"serve.databases.flags={tmp_path}/flags.db")
+    answer = rig.post("/v1/sql", {"question": "cells", "database": "flags"})
+    assert '"rows":[[true,1]]' in answer.text
 
 
 def test_a_database_whose_file_went_away_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -32,6 +32,20 @@ def test_the_official_client_gets_the_sql(rig: Rig) -> None:
     done = complete(rig, temperature=0.3, user="u")
     assert (done.choices[0].message.content, done.choices[0].finish_reason) == (SQL, "stop")
     assert done.t2s["verdict"] == "not_executed" and done.t2s["adapter"]["version"] == "7"
+    assert (done.usage.prompt_tokens, done.usage.completion_tokens, done.usage.total_tokens) == (2, 4, 6)
+
+
+def test_what_a_client_leaves_open_may_be_null(rig: Rig) -> None:
+    called = {"role": "assistant", "content": None, "tool_calls": []}
+    given = {"n": None, "stream": None, "stop": None, "max_tokens": None, "tools": None, "logprobs": None}
+    body = {"model": "t2s", "messages": [*MESSAGES, called, MESSAGES[1]]} | given
+    assert rig.post("/v1/chat/completions", body).json()["choices"][0]["message"]["content"] == SQL
+
+
+@pytest.mark.parametrize(("stop", "sql"), [(" FROM", "SELECT max(salary)"), (["x", "("], "SELECT ma"), ([";"], SQL)])
+def test_an_answer_ends_before_the_first_text_that_is_to_stop_it(rig: Rig, stop: Any, sql: str) -> None:
+    done = complete(rig, stop=stop)
+    assert (done.choices[0].message.content, done.choices[0].finish_reason) == (sql, "stop")
 
 
 def test_the_official_client_can_stream(rig: Rig) -> None:
@@ -42,6 +56,30 @@ def test_the_official_client_can_stream(rig: Rig) -> None:
     pieces = with_client(rig, read)
     assert "".join(piece.choices[0].delta.content or "" for piece in pieces) == SQL
     assert pieces[-1].choices[0].finish_reason == "stop" and len({piece.id for piece in pieces}) == 1
+
+
+def test_a_stream_ends_with_its_usage_if_that_is_asked_for(rig: Rig) -> None:
+    async def read(client: openai.AsyncOpenAI) -> list[Any]:
+        stream = await client.chat.completions.create(
+            model="t2s", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+        )
+        return [chunk async for chunk in stream]
+
+    *pieces, last = with_client(rig, read)
+    assert [piece.usage for piece in pieces] == [None] * 3 and last.choices == [] and last.usage.total_tokens == 6
+
+
+def test_the_openapi_document_knows_how_openais_routes_fail(rig: Rig) -> None:
+    document = rig.ask("GET", "/openapi.json").json()
+    for path, expected in (("/v1/chat/completions", "t2s__serve__chat__Failure"), ("/v1/sql", "schemas__Failure")):
+        said = document["paths"][path]["post"]["responses"]["429"]["content"]["application/json"]["schema"]["$ref"]
+        assert said.endswith(expected)
+
+
+def test_an_error_names_the_field_and_no_validator_of_it(rig: Rig) -> None:
+    body = {"model": "t2s", "messages": [MESSAGES[0], {"role": "user", "content": 5}]}
+    line = rig.post("/v1/chat/completions", body).json()["error"]["message"]
+    assert line.startswith("messages.1.content: Input should be a valid string") and "function" not in line
 
 
 def test_models_name_the_endpoint_and_its_adapter(rig: Rig) -> None:
@@ -68,6 +106,15 @@ def test_parts_and_earlier_turns_are_read_as_text(rig: Rig) -> None:
         ({"model": "t2s@8"}, openai.NotFoundError, "serving: 7"),
         ({"model": "gpt"}, openai.NotFoundError, "there is t2s "),
         ({"n": 10_000}, openai.UnprocessableEntityError, "n: Input should be less than or equal to 1"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, openai.UnprocessableEntityError, "tools"),
+        ({"response_format": {"type": "json_object"}}, openai.UnprocessableEntityError, "response_format"),
+        ({"logprobs": True}, openai.UnprocessableEntityError, "logprobs"),
+        ({"stop": ["a"] * 5}, openai.UnprocessableEntityError, "stop"),
+        (
+            {"messages": [*[{"role": "system", "content": "x" * 30_000}] * 2, MESSAGES[1]]},
+            openai.UnprocessableEntityError,
+            "longer than 50000",
+        ),
         ({"max_tokens": 10**9}, openai.UnprocessableEntityError, "max_tokens"),
         ({"messages": MESSAGES[1:]}, openai.UnprocessableEntityError, "system message"),
         ({"messages": MESSAGES[:1]}, openai.UnprocessableEntityError, "last message of the user"),

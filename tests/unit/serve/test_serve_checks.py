@@ -45,8 +45,17 @@ def test_a_database_with_a_table_passes(tmp_path: Path) -> None:
     check_databases(load([], [f"serve.databases.firm={tmp_path / 'firm.db'}"]))
 
 
-def test_an_endpoint_on_all_addresses_is_called_on_loopback() -> None:
-    assert base_url(load([], ["serve.host=0.0.0.0", "serve.port=8123"])) == "http://127.0.0.1:8123"
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:8123"),
+        ("::", "http://[::1]:8123"),
+        ("::1", "http://[::1]:8123"),
+        ("10.0.0.7", "http://10.0.0.7:8123"),
+    ],
+)
+def test_an_endpoint_on_all_addresses_is_called_on_loopback_and_ipv6_in_brackets(host: str, url: str) -> None:
+    assert base_url(load([], [f'serve.host="{host}"', "serve.port=8123"])) == url
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,8 @@ def test_a_file_that_is_no_table_or_a_model_that_fails_leaves_nothing(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     bad = rig.post("/v1/sql", {"question": "everybody", "csv": {"name": "x.csv", "text": "a,b\n1\n"}})
     assert bad.status_code == 422 and bad.json()["error"] == "csv, line 2: 1 cells under a header of 2"
+    long = rig.post("/v1/sql", {"question": "everybody", "csv": {"name": "x.csv", "text": "x" * 140_000}})
+    assert long.status_code == 422 and long.json()["error"].startswith("csv, line 1: field larger than")
     failed = rig.post("/v1/sql", {"question": "impossible", "csv": {"name": "x.csv", "text": STAFF}})
     assert failed.status_code == 422 and list(tmp_path.iterdir()) == []
 

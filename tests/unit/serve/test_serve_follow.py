@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 import serve_rig
 from serve_rig import SCHEMA, Rig
 
-from t2s.errors import AdapterError
+from t2s.errors import AdapterError, SetupError
 from t2s.registry import ResolvedAdapter
 from t2s.serve import follow
 from t2s.serve.follow import Follower, is_alias
@@ -80,6 +81,48 @@ def test_a_refused_adapter_leaves_the_old_one_and_says_why_once(
         "adapters": {"base": {"version": "base", "run_id": None}},
         "problem": None,
     }
+
+
+def test_a_registry_that_is_back_is_no_problem_any_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(tmp_path)
+    resolves_to(monkeypatch, SetupError("MLflow is away"), "7")
+    follower = Follower(rig.config, rig.engine)
+    follower.look()
+    assert rig.ask("GET", "/readyz").json()["problem"] == "MLflow is away"
+    follower.look()
+    assert rig.ask("GET", "/readyz").json()["problem"] is None
+
+
+def test_an_alias_that_goes_back_to_what_is_served_loads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = Rig(tmp_path)
+    resolves_to(monkeypatch, "bad", "7")
+    follower, loads = Follower(rig.config, rig.engine), len(serve_rig.LOADED)
+    follower.look()
+    follower.look()
+    assert len(serve_rig.LOADED) == loads and rig.ask("GET", "/readyz").json()["problem"] is None
+
+
+def test_what_nobody_expected_is_told_and_following_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that follows must not end of it: nobody would follow any more, and nobody would know."""
+    rig = Rig(tmp_path)
+    resolves_to(monkeypatch, "8", "8", "9")
+    swap, swaps = rig.engine.swap, iter([MemoryError("no room\nfor 8")])
+
+    def may_fail(*given: Any) -> None:
+        for error in swaps:
+            raise error
+        swap(*given)
+
+    monkeypatch.setattr(rig.engine, "swap", may_fail)
+    follower = Follower(rig.config, rig.engine)
+    for _ in range(2):
+        follower.look()
+        assert rig.ask("GET", "/readyz").json()["problem"] == "MemoryError no room for 8"
+    follower.look()
+    ready = rig.ask("GET", "/readyz").json()
+    assert ready["adapter"]["version"] == "9" and ready["problem"] is None
 
 
 @pytest.mark.parametrize(
