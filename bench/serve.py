@@ -1,8 +1,10 @@
 """What Ray Serve and HTTP cost an answer: the same engine called in this process, behind HTTP here, and deployed.
 
+The yardstick stands beside them: two deployments of Ray Serve that hold nothing of ours, one of which waits as long.
+
     python -m bench.serve [--requests 200] [--rounds 3] [--takes 0.02] [-c FILE] [key.path=value ...]
 
-One caller asks one question after the other; the three ways take turns. Without ``-c`` the engine is one that takes
+One caller asks one question after the other; the ways take turns. Without ``-c`` the engine is one that takes
 ``--takes`` seconds a batch and computes nothing, so that what is added is all that is seen; with it, the model that the
 configuration names. Printed: p50 and p95 in milliseconds, and what each way adds to the engine's p50.
 """
@@ -23,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_AUTH_MODE", "token")  # before Ray is imported, which warns otherwise
 
 import httpx
 import uvicorn
+from ray import serve
 
 from t2s.config import Config, load
 from t2s.generate.core import Generation, Request
@@ -61,6 +65,26 @@ def load_generator(config: Config, adapter: Path | None) -> Timed:
     return Timed(float(os.environ[TAKES]))
 
 
+@serve.deployment(ray_actor_options={"num_cpus": 0})
+class Waits:
+    """As long as the engine."""
+
+    async def __call__(self, body: Any) -> str:
+        await asyncio.sleep(float(os.environ[TAKES]))
+        return SQL
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0})
+class Edge:
+    """Hands the body on, and the answer back."""
+
+    def __init__(self, waits: Any) -> None:
+        self._waits = waits
+
+    async def __call__(self, request: Any) -> dict[str, str]:
+        return {"sql": await self._waits.remote(await request.json())}
+
+
 class InProcess:
     """The engine as the service's model, without Ray Serve between."""
 
@@ -86,9 +110,12 @@ def main() -> None:
         with ray_session(config):
             try:
                 deployed = start(config, generator)
+                urls = {"HTTP, Ray Serve": deployed}
+                if not given.config:  # a real engine takes as long as it takes
+                    urls["Ray Serve, bare"] = _bare(deployed)
                 engine = Engine(config, resolve_adapter(config, config.serve.adapter), generator)
                 with _served(engine, config) as here:
-                    _print(asyncio.run(_measure(given, engine, {"HTTP": here, "HTTP, Ray Serve": deployed})))
+                    _print(asyncio.run(_measure(given, engine, {"HTTP": here, **urls})))
             finally:
                 stop(leave_serve=True)
 
@@ -114,6 +141,13 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _bare(deployed: str) -> str:
+    """Deploy the yardstick behind the same proxy; its routes do not meet ours."""
+    parts: dict[str, Any] = {"edge": Edge, "waits": Waits}  # their type hides the decorator
+    serve.run(parts["edge"].bind(parts["waits"].bind()), name="bare", route_prefix="/bare")
+    return f"{deployed}/bare"
 
 
 @contextmanager
