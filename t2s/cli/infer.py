@@ -13,12 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t2s.cli.console import out, say
-from t2s.cli.infer_files import Asked, Source, check_output, read_questions, read_source
+from t2s.cli.infer_files import Asked, Source, check_output, read_questions, read_source, request_of
 from t2s.cli.plain import plain
-from t2s.config import Config, PromptConfig
-from t2s.data.samples import with_samples
+from t2s.config import Config
 from t2s.errors import ConfigError
-from t2s.generate.core import Request
 from t2s.runtime import pin_paths
 from t2s.sql.schema import parse_schema
 
@@ -151,20 +149,14 @@ def _answering(config: Config, resolved: ResolvedAdapter, workers: int) -> Itera
 
 def _answer(generator: Any, question: str, source: Source) -> None:
     """Print the SQL, and the rows if there is a database."""
-    from t2s.cli.infer_repl import show_rows
+    from t2s.cli.infer_repl import ask_one, show_rows
     from t2s.sql.sandbox import Sandbox
 
-    sql = generator.generate([_request(generator.prompt, question, source)])[0].sql
+    sql = ask_one(generator, question, source).sql
     out.print(plain(sql), markup=False)
     if source.database is not None:
         with Sandbox() as sandbox:
             show_rows(sandbox, source, sql)
-
-
-def _request(prompt: PromptConfig, question: str, source: Source) -> Request:
-    """The question as the model is asked it, with sample values if its prompt shows some."""
-    schema = with_samples(source.schema, source.database, prompt.sample_values)
-    return Request(question, schema, source.database)
 
 
 def _answer_lines(
@@ -172,7 +164,7 @@ def _answer_lines(
 ) -> None:
     from t2s.cli.infer_batch import answer_file, answer_to_stdout
 
-    requests = [_request(config.prompt, each.question, each.source) for each in asked]
+    requests = [request_of(config.prompt, each.question, each.source) for each in asked]
     with _answering(config, resolved, workers) as stream:
         if output_file is None:
             answer_to_stdout(stream, asked, requests, resolved.version)

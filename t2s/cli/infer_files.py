@@ -14,8 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from t2s.config import PromptConfig
 from t2s.data.lines import objects
+from t2s.data.samples import with_samples
 from t2s.errors import ConfigError, DataError, SQLError, suggest
+from t2s.generate.core import Request
 from t2s.sql.core import Schema
 from t2s.sql.schema import parse_schema, schema_of_database
 
@@ -41,6 +44,11 @@ class Asked:
     row: Row
     question: str
     source: Source
+
+
+def request_of(prompt: PromptConfig, question: str, source: Source) -> Request:
+    """The question as the model is asked it, with sample values if its prompt shows some."""
+    return Request(question, with_samples(source.schema, source.database, prompt.sample_values), source.database)
 
 
 def format_of(file: Path, option: str) -> str:

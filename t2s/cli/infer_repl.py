@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from t2s.cli.console import err, out, say, table
-from t2s.cli.infer_files import Source, read_source
+from t2s.cli.infer_files import Source, read_source, request_of
 from t2s.cli.plain import plain, plain_line
-from t2s.data.samples import with_samples
-from t2s.errors import ConfigError, SQLError, T2SError, suggest
-from t2s.generate.core import Request
+from t2s.errors import ConfigError, DataError, SQLError, T2SError, suggest
+from t2s.generate.core import Generation
 from t2s.sql.core import Schema
 from t2s.sql.sandbox import Sandbox
 from t2s.sql.schema import render_schema
@@ -76,8 +75,7 @@ class Conversation:
 
     def _answer(self, question: str) -> None:
         started = time.perf_counter()
-        schema = with_samples(self._source.schema, self._source.database, self._generator.prompt.sample_values)
-        answer = self._generator.generate([Request(question, schema, self._source.database)])[0]
+        answer = ask_one(self._generator, question, self._source)
         written = time.perf_counter()
         out.print(plain(answer.sql), markup=False)
         if not answer.finished:
@@ -124,6 +122,14 @@ class Conversation:
             raise ConfigError(".timing on or .timing off")
         self._timing = rest == "on" if rest else not self._timing
         say(f"timing is {'on' if self._timing else 'off'}")
+
+
+def ask_one(generator: Any, question: str, source: Source) -> Generation:
+    """The answer; a :class:`DataError` if the question cannot be put to the model."""
+    answer: Generation = generator.generate([request_of(generator.prompt, question, source)])[0]
+    if answer.problem is not None:
+        raise DataError(answer.problem)
+    return answer
 
 
 def show_rows(sandbox: Any, source: Source, sql: str) -> None:

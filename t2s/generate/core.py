@@ -37,7 +37,8 @@ class Generation:
     """What the model wrote.
 
     ``sql`` is the first statement in ``text``, the raw continuation; it need not be valid. ``finished`` is
-    False if the model ran into the token limit.
+    False if the model ran into the token limit. ``problem`` says why nothing was written, if the question could not
+    even be put to the model.
     """
 
     sql: str
@@ -46,6 +47,7 @@ class Generation:
     finished: bool
     num_prompt_tokens: int = 0
     """What the model was given; 0 if the engine does not say."""
+    problem: str | None = None
 
 
 @runtime_checkable

@@ -82,8 +82,12 @@ class Generator:
             self.adapters.check(name)
         texts = self.prompts(requests)
         encoded = self.tokenizer(texts)["input_ids"]
+        long = self._over_long(encoded)
+        if long:
+            yield list(long.items())
         shared = self._schema_parts(texts, encoded)
-        order = sorted(range(len(requests)), key=lambda i: (len(shared[i]), shared[i], len(encoded[i])))
+        asked = [i for i in range(len(requests)) if i not in long]
+        order = sorted(asked, key=lambda i: (len(shared[i]), shared[i], len(encoded[i])))
         for start in range(0, len(order), self.config.batch_size):
             batch = order[start : start + self.config.batch_size]
             batch.sort(key=lambda i: requests[i].adapter or "")  # an adapter's rows side by side
@@ -126,6 +130,17 @@ class Generator:
     def forget(self) -> None:
         """Drop what is remembered of schemas: the weights have changed."""
         self.decoder.prefixes.clear()
+
+    def _over_long(self, encoded: Sequence[list[int]]) -> dict[int, Generation]:
+        """The prompts that leave no room in the model's context, which would be computed for long, and to no avail."""
+        room = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+        found = {}
+        for i, prompt in enumerate(encoded):
+            if room is not None and len(prompt) >= room:
+                problem = f"the prompt has {len(prompt)} tokens, and the model's context {room}: ask over fewer columns"
+                log.warning("a question is not answered: %s", problem)
+                found[i] = Generation("", "", 0, False, len(prompt), problem)
+        return found
 
     def _schema_parts(self, texts: Sequence[str], encoded: Sequence[list[int]]) -> list[tuple[int, ...]]:
         """The tokens of each prompt that any question of the same schema begins with; never all of them."""

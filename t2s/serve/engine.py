@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from t2s.config import Config, InferenceConfig
-from t2s.errors import AdapterError, ConfigError, T2SError
+from t2s.errors import AdapterError, ConfigError, DataError, T2SError
 from t2s.generate.core import BASE, Generation, HoldsAdapters, Request
 from t2s.generate.regime import decoding_regime
 from t2s.registry import ResolvedAdapter, resolve_adapter
@@ -167,7 +167,7 @@ class Engine:
             results = list(generator.generate(requests))
             if len(results) != len(requests):  # else somebody would get another one's answer
                 raise RuntimeError(f"the engine gave {len(results)} answers to {len(requests)} questions")
-            return results
+            return [DataError(each.problem) if each.problem else each for each in results]
         except T2SError as error:
             # One impossible question must not fail its neighbours in the batch: then each goes alone.
             return [error] if len(requests) == 1 else [self._attempt(generator, [each])[0] for each in requests]

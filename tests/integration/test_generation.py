@@ -171,6 +171,17 @@ def test_prompts_beyond_a_sliding_window_are_left_to_generate_and_the_log_says_s
     assert "2 prompts do not fit a window of 16 tokens" in caplog.text
 
 
+def test_a_prompt_beyond_the_context_is_not_computed_and_costs_its_neighbours_nothing(
+    generator: Generator, requests: list[Request], caplog: pytest.LogCaptureFixture
+) -> None:
+    held = with_settings(generator, max_new_tokens=4)
+    long = Request("Who? " * 1100, requests[0].schema)
+    first, answer, last = held.generate([requests[0], long, requests[1]])
+    assert [first, last] == [held.generate([each])[0] for each in requests[:2]]
+    assert (answer.sql, answer.finished) == ("", False) and "the model's context 1024" in str(answer.problem)
+    assert str(answer.problem) in caplog.text
+
+
 def test_a_beam_of_one_is_greedy_and_a_wider_one_holds_different_answers_the_best_first(
     generator: Generator, requests: list[Request]
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tiny_model import tiny_trainer
 
-from t2s.cli.infer import Source, _request
+from t2s.cli.infer_files import Source, request_of
 from t2s.cli.main import run
 from t2s.cli.show import look
 from t2s.config import Config, load
@@ -89,7 +89,7 @@ def test_training_evaluation_infer_show_and_serving_use_one_text(
     example = Example("e", QUESTION, schema_of_database(database), SQL, None, database)
     texts = build_texts(config, [example], [example], generator.tokenizer)
     evaluated = Request(QUESTION, with_samples(example.schema, example.source, config.prompt.sample_values))
-    typed = _request(generator.prompt, QUESTION, Source(schema_of_database(database), database))
+    typed = request_of(generator.prompt, QUESTION, Source(schema_of_database(database), database))
     prompts = generator.prompts([evaluated, typed, served(config, database)])
     shown = look(example, config, generator.tokenizer)
     trained = generator.tokenizer.decode(texts.train[0].input_ids[: texts.train[0].num_prompt])

@@ -72,6 +72,8 @@ class Rules:
     def _answer(self, request: Request) -> Generation:
         if "impossible" in request.question:
             raise SQLError("this question\ncannot be asked")
+        if "endless" in request.question:
+            return Generation("", "", 0, False, 9000, "the prompt has 9000 tokens")
         if "bug" in request.question:
             raise RuntimeError(f"the inside: {TOKEN}")
         if "slow" in request.question:

@@ -161,6 +161,19 @@ def test_who_leaves_the_queue_is_never_generated(tmp_path: Path) -> None:
     assert rig.rules.batches == [["slow"], ["last"]]
 
 
+def test_a_question_beyond_the_models_context_is_refused_and_its_neighbours_are_not(tmp_path: Path) -> None:
+    async def ask() -> tuple[httpx.Response, httpx.Response]:
+        async with Rig(tmp_path).client() as client:
+            bodies = [{"question": word, "schema": SCHEMA} for word in ("endless", "salary")]
+            one = await client.post("/v1/sql", json=bodies[0])
+            return one, await client.post("/v1/sql/batch", json={"questions": bodies})
+
+    one, both = asyncio.run(ask())
+    assert (one.status_code, one.json()) == (422, {"error": "the prompt has 9000 tokens"})
+    refused, answered = both.json()["answers"]
+    assert refused["error"] == "the prompt has 9000 tokens" and answered["verdict"] == "not_executed"
+
+
 def test_draining_finishes_what_is_under_way_and_refuses_the_rest(tmp_path: Path) -> None:
     rig = Rig(tmp_path)
 
