@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,14 +16,23 @@ OPEN_PATHS = frozenset({"/healthz"})
 
 
 class Guard:
-    """ASGI middleware: 401 for everything but :data:`OPEN_PATHS` unless one of the tokens comes along."""
+    """ASGI middleware: 401 for everything but :data:`OPEN_PATHS` unless one of the tokens comes along.
 
-    def __init__(self, app: Any, digests: Sequence[Digest]) -> None:
-        """Without ``digests`` everybody may call."""
+    Without tokens everybody may call who can reach this; then ``local_only`` answers 403 to a call by a name that is
+    not localhost. A web page can point a name of its own at 127.0.0.1 (DNS rebinding), and the browser would let it
+    read what it asks.
+    """
+
+    def __init__(self, app: Any, digests: Sequence[Digest], local_only: bool = False) -> None:
+        """``digests`` are of the tokens."""
         self.app, self.digests = app, tuple(digests)
+        self.local_only = local_only and not digests
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass on, or answer 401."""
+        """Pass on, or answer 401 or 403."""
+        if self.local_only and scope["type"] == "http" and not _is_local(scope["headers"]):
+            line = "without a token this answers as localhost only, not by another name: set serve.token_file"
+            return await failure(scope["path"], 403, line)(scope, receive, send)
         if not self.digests or scope["type"] == "lifespan" or scope["path"] in OPEN_PATHS:
             return await self.app(scope, receive, send)
         if scope["type"] == "http" and self._is_known(_given(scope["headers"])):
@@ -41,6 +51,18 @@ class Guard:
         given = digest(token or "")
         found = [hmac.compare_digest(given, known) for known in self.digests]
         return token is not None and any(found)
+
+
+def _is_local(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    """Whether ``Host`` is an address or localhost; a name can be anybody's."""
+    hosts = [value.decode("latin-1") for name, value in headers if name.lower() == b"host"]
+    if len(hosts) != 1:
+        return not hosts  # HTTP/1.0 has none, and no browser speaks it
+    host = hosts[0].rpartition(":")[0] if hosts[0].rpartition(":")[2].isdecimal() else hosts[0]
+    try:
+        return bool(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return host.lower() == "localhost" or host.lower().endswith(".localhost")
 
 
 def _given(headers: Sequence[tuple[bytes, bytes]]) -> str | None:

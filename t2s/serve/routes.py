@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 
 import t2s
 from t2s.serve import chat, http
-from t2s.serve.access import Digest
+from t2s.serve.access import Digest, is_loopback
 from t2s.serve.chat import Chat
 from t2s.serve.engine import Question
 from t2s.serve.guard import OPEN_PATHS, Guard
@@ -37,7 +37,7 @@ from t2s.serve.service import RETRY, Service
 from t2s.sql.schema import parse_schema
 
 FAILURES: dict[int | str, dict[str, Any]] = {
-    code: {"model": Failure} for code in (400, 401, 404, 408, 413, 422, 429, 503, 504)
+    code: {"model": Failure} for code in (400, 401, 403, 404, 408, 413, 422, 429, 503, 504)
 }
 
 
@@ -45,7 +45,7 @@ def build_api(service: Service, digests: Sequence[Digest] = ()) -> FastAPI:
     """The application. No docs page: FastAPI's loads scripts from another host; ``/openapi.json`` is there."""
     middleware = [
         Middleware(Observe, metrics=service.metrics),
-        Middleware(Guard, digests=digests),
+        Middleware(Guard, digests=digests, local_only=is_loopback(service.config.serve.host)),
         Middleware(Drain, service=service),
         Middleware(http.LimitBody),
         Middleware(http.LimitTime, seconds=service.config.serve.request_timeout_s),

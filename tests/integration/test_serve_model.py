@@ -74,7 +74,7 @@ def test_what_is_served_is_what_is_evaluated(
     asks = [{"question": r.question, "schema": render_schema(r.schema), "regime": regime} for r in requests]
 
     async def post() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://t") as client:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(api), base_url="http://localhost") as client:
             return await client.post("/v1/sql/batch", json={"questions": asks})
 
     served = asyncio.run(post()).json()["answers"]

@@ -104,3 +104,26 @@ def test_the_token_is_in_no_log_no_answer_and_no_setting(closed: Rig, caplog: py
     held = [vars(closed.service), closed.config, [each.kwargs for each in closed.api.user_middleware]]
     assert not any(TOKEN in text for text in [*said, caplog.text, repr(held)])
     assert closed.post("/v1/sql", {"question": "x", "schema": SCHEMA}, headers=BEARER).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("localhost", 200),
+        ("T2S.localhost:80", 200),
+        ("rebound.example:8000", 403),
+        ("127.0.0.1.example", 403),
+        ("localhost.example", 403),
+        ("", 403),
+    ],
+)
+def test_without_a_token_a_name_that_a_web_page_pointed_here_is_not_answered(
+    tmp_path: Path, host: str, status: int
+) -> None:
+    rig = Rig(tmp_path)
+    assert rig.ask("GET", "/v1/databases", headers={"Host": host}).status_code == status
+    (tmp_path / "with").mkdir()
+    held = Rig(tmp_path / "with", token=TOKEN)
+    assert held.ask("GET", "/v1/databases", headers={"Host": host, **BEARER}).status_code == 200, "a token is enough"

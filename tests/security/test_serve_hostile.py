@@ -135,15 +135,30 @@ def test_rows_with_every_kind_of_cell_are_json(tmp_path: Path) -> None:
     assert answer.status_code == 200 and len(answer.json()["rows"]) == 4
 
 
+def as_localhost(app: Any) -> Any:
+    """``app`` called by a name that it answers to; schemathesis calls itself testserver."""
+
+    async def called(scope: Any, receive: Any, send: Any) -> None:
+        others = [each for each in scope.get("headers", []) if each[0] != b"host"]
+        await app({**scope, "headers": [*others, (b"host", b"localhost")]}, receive, send)
+
+    return called
+
+
 def test_nothing_that_the_openapi_document_allows_or_forbids_is_a_500(rig: Rig) -> None:
-    document = schemathesis.openapi.from_asgi("/openapi.json", rig.api)
+    document = schemathesis.openapi.from_asgi("/openapi.json", as_localhost(rig.api))
     tried: dict[str, int] = {}
     for result in document.get_all_operations():
         operation = result.ok()
 
         def attack(case: Any) -> None:
             response = case.call()
-            assert response.status_code < 500, (case.method, case.path, case.body, response.text)
+            assert response.status_code < 500 and response.status_code != 403, (
+                case.method,
+                case.path,
+                case.body,
+                response.text,
+            )
             tried[case.path] = tried.get(case.path, 0) + 1
 
         modes = list(schemathesis.GenerationMode) if operation.body else [schemathesis.GenerationMode.POSITIVE]

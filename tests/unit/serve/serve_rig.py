@@ -144,7 +144,7 @@ class Rig:
     def client(self) -> httpx.AsyncClient:
         """For tests that send several at once."""
         return httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.api, raise_app_exceptions=False), base_url="http://t"
+            transport=httpx.ASGITransport(self.api, raise_app_exceptions=False), base_url="http://localhost"
         )
 
     async def _ask(self, method: str, path: str, **given: Any) -> httpx.Response:

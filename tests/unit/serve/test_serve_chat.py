@@ -17,7 +17,9 @@ SQL = "SELECT max(salary) FROM employees"
 def with_client(rig: Rig, use: Callable[[openai.AsyncOpenAI], Awaitable[Any]]) -> Any:
     async def call() -> Any:
         async with rig.client() as transport:
-            client = openai.AsyncOpenAI(api_key="x", base_url="http://t/v1", http_client=transport, max_retries=0)
+            client = openai.AsyncOpenAI(
+                api_key="x", base_url="http://localhost/v1", http_client=transport, max_retries=0
+            )
             return await use(client)
 
     return asyncio.run(call())
