@@ -1,0 +1,31 @@
+"""Arguments and options that many commands have, and the configuration that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from t2s.config import Config
+
+Configs = Annotated[list[Path], typer.Option("--config", "-c", help="A YAML file; may be repeated, later ones win.")]
+Overrides = Annotated[list[str], typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that win over files.")]
+AdapterPath = Annotated[
+    str,
+    typer.Option(help="An adapter's directory, `champion`, a version number, or `none` for the bare base."),
+]
+
+
+def load_settings(files: Sequence[Path], overrides: Sequence[str], flags: Mapping[str, object] | None = None) -> Config:
+    """The configuration of a command; its ``flags``, by key path, win over everything else."""
+    from t2s.config import load
+
+    return load(files, [*overrides, *given(flags or {})])
+
+
+def given(flags: Mapping[str, object]) -> list[str]:
+    """Those flags that are not None, as ``key.path=value``."""
+    return [f"{key}={value}" for key, value in flags.items() if value is not None]
