@@ -51,7 +51,7 @@ def as_job(verb: str, arguments: list[str], environment: Any) -> list[str]:
     if verb not in ("train", "search", "pipeline") or given.get("resume") or given.get("report"):
         return [*arguments, *places]
     name = given.get("name") or environment[JOB]
-    run_dir = Path(places[0].partition("=")[2] if places else config.output_dir).expanduser() / name
+    run_dir = _output_dir(config, environment.get(ROOT)) / name
     # A pipeline goes on with the one of its name by itself.
     if verb != "pipeline" and (run_dir / _sign_of(verb)).is_file():
         return [*_without_name(arguments), *places, "--resume", str(run_dir)]
@@ -95,16 +95,20 @@ def _config(given: dict[str, Any], working_dir: Path) -> Config | None:
 
 
 def _outside(config: Config, root: str | None) -> list[str]:
-    """Settings that take results out of the job's directory, output_dir first."""
-    if config.output_dir.is_absolute():
-        return []
-    if root is None:
+    """Settings that take results, and what is cached if there is a place for it, out of the job's directory."""
+    own = {"output_dir": config.output_dir.expanduser(), "data.cache_dir": config.data.cache_dir.expanduser()}
+    if root is None and not own["output_dir"].is_absolute():
         raise ConfigError(
             f"output_dir={config.output_dir} is in the job's own directory, which Ray removes after it: set output_dir "
             f"to an absolute path on a disk that all nodes share, or {ROOT} in the nodes' environment"
         )
-    cache = [] if config.data.cache_dir.is_absolute() else [f"data.cache_dir={Path(root) / config.data.cache_dir}"]
-    return [f"output_dir={Path(root) / config.output_dir}", *cache]
+    inside = {key: path for key, path in own.items() if not path.is_absolute()}
+    return [f"{key}={Path(root) / path}" for key, path in inside.items()] if root else []
+
+
+def _output_dir(config: Config, root: str | None) -> Path:
+    """Where the runs of the job are, once :func:`_outside` has had its say."""
+    return Path(root or "") / config.output_dir.expanduser()
 
 
 def _sign_of(verb: str) -> str:
