@@ -12,29 +12,26 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import socket
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import httpx
-import uvicorn
 
+from t2s.cluster.nodes import free_port
 from t2s.config import Config, load
 from t2s.generate.core import Generation, Request
 from t2s.registry import resolve_adapter
 from t2s.runtime import pin_paths, ray_session
-from t2s.serve.engine import Engine, Question, Written
+from t2s.serve.engine import Engine, Question
+from t2s.serve.in_process import InProcess, served
 from t2s.serve.routes import build_api
 from t2s.serve.run import GENERATOR, start, stop
-from t2s.serve.schemas import Readiness
 from t2s.serve.service import Service
 from t2s.sql.schema import parse_schema
 
@@ -61,19 +58,6 @@ def load_generator(config: Config, adapter: Path | None) -> Timed:
     return Timed(float(os.environ[TAKES]))
 
 
-class InProcess:
-    """The engine as the service's model, without Ray Serve between."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
-    async def write(self, question: Question) -> Written:
-        return await self.engine.write(question)
-
-    async def readiness(self) -> Readiness:
-        return self.engine.readiness()
-
-
 def main() -> None:
     """Measure and print."""
     given = _arguments()
@@ -87,7 +71,8 @@ def main() -> None:
             try:
                 deployed = start(config, generator)
                 engine = Engine(config, resolve_adapter(config, config.serve.adapter), generator)
-                with _served(engine, config) as here:
+                api = build_api(Service(config, InProcess(engine), engine.readiness().adapter))
+                with served(api) as here:
                     _print(asyncio.run(_measure(given, engine, {"HTTP": here, "HTTP, Ray Serve": deployed})))
             finally:
                 stop(leave_serve=True)
@@ -104,31 +89,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def _config(given: argparse.Namespace, scratch: str) -> Config:
-    own = [f"serve.port={_free_port()}"]
+    own = [f"serve.port={free_port()}"]
     if not given.config:
         own += [f"output_dir={scratch}", "serve.adapter=none", "model.name=timed", "ray.num_cpus=2"]
     return pin_paths(load(given.config or [], [*own, *given.overrides]))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextmanager
-def _served(engine: Engine, config: Config) -> Iterator[str]:
-    """The routes over ``engine`` on a thread of this process."""
-    api = build_api(Service(config, InProcess(engine), engine.readiness().adapter))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(api, log_level="critical", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 async def _measure(given: argparse.Namespace, engine: Engine, urls: dict[str, str]) -> dict[str, list[float]]:

@@ -19,6 +19,7 @@ sys.path.append(str(Path(__file__).parents[2]))
 from tiny_model import save_tiny_model
 
 from t2s.cli.main import run
+from t2s.cluster.nodes import free_port
 from t2s.config import load
 from t2s.doctor import learning, machine, packages, services, sharing
 from t2s.doctor import run as doctor
@@ -94,12 +95,6 @@ def answering() -> Iterator[Callable[..., int]]:
     for server in servers:
         server.shutdown()
         server.server_close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def install(folder: Path, name: str, *requires: str) -> None:
