@@ -57,6 +57,10 @@ def same_settings() -> str:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word in ("-c", "--config"):
             kept += ["-c", following]
+        elif word.startswith("--config="):
+            kept += ["-c", word.partition("=")[2]]
+        elif re.match(r"-c[^-]", word):
+            kept += ["-c", word[2:]]
         elif re.match(r"[a-z_]+(\.\w+)*=", word):
             kept.append(mask_word(word))
     return shlex.join(kept)

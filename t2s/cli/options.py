@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from t2s.errors import ConfigError
+
 if TYPE_CHECKING:
     from t2s.config import Config
 
@@ -24,6 +26,13 @@ def load_settings(files: Sequence[Path], overrides: Sequence[str], flags: Mappin
     from t2s.config import load
 
     return load(files, [*overrides, *given(flags or {})])
+
+
+def refuse_together(option: str, others: Mapping[str, object]) -> None:
+    """Raise a :class:`ConfigError` for an option that ``option`` leaves without effect: those that have a value."""
+    useless = [name for name, value in others.items() if value]
+    if useless:
+        raise ConfigError(f"{option} and {useless[0]} do not go together: leave one of them out")
 
 
 def given(flags: Mapping[str, object]) -> list[str]:

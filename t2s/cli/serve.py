@@ -148,7 +148,12 @@ def _stop_here(config: Config) -> None:
         raise SetupError(f"no t2s serve runs on port {config.serve.port} {where}{hint or '; give its -c and settings'}")
     if there["host"] != os.uname().nodename:
         raise SetupError(f"t2s serve runs as process {there['pid']} on {there['host']}: stop it there")
-    os.kill(there["pid"], signal.SIGTERM)
+    try:
+        os.kill(there["pid"], signal.SIGTERM)
+    except ProcessLookupError:  # it has just ended by itself, which is what was asked for
+        pass
+    except PermissionError:
+        raise SetupError(f"process {there['pid']} (t2s serve) is another user's: stop it as that user") from None
     end = time.monotonic() + config.serve.drain_timeout_s + STOP_GRACE_S
     while holder(place / str(config.serve.port)) is not None:
         if time.monotonic() > end:

@@ -18,7 +18,7 @@ from t2s.pipeline.summary import sentence, write_summary
 from t2s.pipeline.tracking import PipelineTracker
 from t2s.pipeline.work import Body, Screen, Work
 from t2s.runtime import ray_session
-from t2s.track.files import new_run_dir, write_run_files
+from t2s.track.files import check_name, new_run_dir, write_run_files
 from t2s.track.lock import hold
 
 BODIES: dict[str, Body] = {
@@ -37,7 +37,7 @@ def run_pipeline(config: Config, name: str | None, flags: Flags, start_from: str
     after it.
 
     Raises:
-        ConfigError: other settings than a stage was begun with, another process works on it, the name is taken.
+        ConfigError: other settings than a stage was begun with, another process works on it, the name is taken or none.
         T2SError: what a stage raises; the same call goes on from there.
         KeyboardInterrupt: after ``screen`` was told how to go on.
     """
@@ -69,7 +69,7 @@ def resume_command(run_dir: Path) -> str:
 
 def _existing(output_dir: Path, name: str | None) -> Path | None:
     """The directory of a pipeline that was begun, be it in its first moment."""
-    path = output_dir / name if name else None
+    path = output_dir / check_name(name) if name is not None else None
     if path is None or not path.is_dir():
         return None
     left = {entry.name for entry in path.iterdir()}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from t2s.cli.options import AdapterPath, Configs, Overrides, load_settings
+from t2s.cli.options import AdapterPath, Configs, Overrides, load_settings, refuse_together
 
 family = typer.Typer(rich_markup_mode=None)
 
@@ -84,6 +84,7 @@ def promote(
     version, overrides = split_words(words)
     gate = Gate(max_p, min_gain)
     if rollback:
+        refuse_together("--rollback", {"--max-samples": max_samples})
         raise typer.Exit(roll_back_verb(load_settings(config, overrides), version, evaluation, force))
     raise typer.Exit(
         promote_verb(load_settings(config, overrides), version, evaluation, gate, split, max_samples, force)

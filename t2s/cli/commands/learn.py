@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from t2s.cli.options import Configs, Overrides, given, load_settings
+from t2s.cli.options import Configs, Overrides, given, load_settings, refuse_together
 from t2s.errors import ConfigError
 
 Promote = Annotated[bool, typer.Option("--promote", help="Then do what `t2s promote` does with the adapter.")]
@@ -43,6 +43,7 @@ def train(
     if dry_run:
         from t2s.cli.dry_run import dry_run_verb
 
+        refuse_together("--dry-run", {"--resume": resume, "--promote": promote})
         dry_run_verb(load_settings(config, overrides, flags))
         return
     if resume is not None:
@@ -79,6 +80,7 @@ def search(
     if promote and as_json:
         raise ConfigError("--promote and --json do not go together: t2s promote judges the winner afterwards")
     if report is not None:
+        refuse_together("--report", {"--resume": resume, "--promote": promote, "--json": as_json, "--name": name})
         report_verb(report)
         return
     if resume is not None:
