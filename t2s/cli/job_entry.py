@@ -1,14 +1,16 @@
 """What a Ray job runs: the command itself, so that the same job submitted again goes on with its run.
 
-A job of ``t2s submit`` has its id in the environment. A training or a search takes it as the name of its run, and once
-that run is there, resumes it. The job's own directory is a copy that Ray removes, so no result may stay in it.
+A job of ``t2s submit`` has its id in the environment; of one that was submitted otherwise Ray tells it. A training or a
+search takes it as the name of its run, and once that run is there, resumes it. The job's own directory is a copy that
+Ray removes, so no result may stay in it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +21,32 @@ from t2s.masking import mask
 
 JOB = "T2S_JOB"
 """In a job's environment: its id."""
+_RAYS = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""What Ray tells the command of any job about it, as JSON."""
 
 
 def run_job(verb: str, arguments: Sequence[str]) -> int:
     """Run ``t2s VERB ARGUMENTS`` and return its exit code; as a job it goes on with its run."""
     from t2s.cli.main import run
 
-    words = list(arguments)
+    words, job = list(arguments), job_id(os.environ)
     try:
-        if JOB in os.environ:
-            words = as_job(verb, words, os.environ)
+        if job is not None:
+            words = as_job(verb, words, {**os.environ, JOB: job})
     except T2SError as error:
         print(f"error: {mask(str(error))}", file=sys.stderr)
         return error.exit_code
     return run([verb, *words])
+
+
+def job_id(environment: Mapping[str, str]) -> str | None:
+    """The id of the job that this process is the command of; None if it is none's."""
+    if JOB in environment:
+        return environment[JOB]
+    try:
+        return str(json.loads(environment[_RAYS])["metadata"]["job_submission_id"])
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def as_job(verb: str, arguments: list[str], environment: Any) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from t2s.cli import job_client
 from t2s.cli.job_client import attempts, connect, exit_code, find_job
-from t2s.cli.job_entry import JOB, as_job, read_arguments, run_job, tracking_of
+from t2s.cli.job_entry import JOB, as_job, job_id, read_arguments, run_job, tracking_of
 from t2s.cli.main import run
 from t2s.cli.submit import Job, _settle, submit
 from t2s.errors import ConfigError, RunError, SetupError
@@ -178,6 +178,24 @@ def test_results_never_stay_in_the_directory_that_goes_with_the_job(
     )
     monkeypatch.setenv(JOB, "n")
     monkeypatch.delenv("T2S_ROOT", raising=False)
+    assert run_job("train", []) == 2
+    assert "output_dir=runs is in the job's own directory" in capsys.readouterr().err
+
+
+def test_a_job_that_was_submitted_by_hand_loses_its_results_as_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``ray job submit -- python jobs/train.py``, as each of these files says, wrote them into the job's own copy."""
+    from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+    from ray.dashboard.modules.job.common import JOB_ID_METADATA_KEY
+
+    told = {RAY_JOB_CONFIG_JSON_ENV_VAR: json.dumps({"metadata": {JOB_ID_METADATA_KEY: "raysubmit_1"}})}
+    assert job_id(told) == "raysubmit_1" and job_id({**told, JOB: "nightly"}) == "nightly"
+    assert job_id({}) is None and job_id({RAY_JOB_CONFIG_JSON_ENV_VAR: "{}"}) is None
+    monkeypatch.delenv(JOB, raising=False)
+    monkeypatch.delenv("T2S_ROOT", raising=False)
+    monkeypatch.setenv(*next(iter(told.items())))
+    monkeypatch.chdir(tmp_path)
     assert run_job("train", []) == 2
     assert "output_dir=runs is in the job's own directory" in capsys.readouterr().err
 
