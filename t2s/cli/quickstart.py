@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from t2s.cli.console import meter, next_steps, out, say, table
+from t2s.cli.plain import plain
 from t2s.cli.verbs import show_evaluation
 from t2s.config import Config, load
 from t2s.data.core import Example, TableRef
@@ -171,9 +172,9 @@ def _serve_and_ask(
 def _show(found: Any, answers: Sequence[tuple[str, dict[str, Any]]], version: str) -> None:
     say("\nasked over HTTP, answered by the champion:")
     for question, answer in answers:
-        out.print(f"\n{question}\n  {answer['sql']}", markup=False)
+        out.print(plain(f"\n{question}\n  {answer['sql']}"), markup=False)
         if answer["verdict"] != "ok":
-            out.print(f"  {answer['verdict']}: {answer['detail']}", markup=False)
+            out.print(plain(f"  {answer['verdict']}: {answer['detail']}"), markup=False)
         elif answer["rows"] is not None:
             table(f"{len(answer['rows'])} rows", answer["columns"], [[str(c) for c in r] for r in answer["rows"][:5]])
     overall = found.rows[-1]
