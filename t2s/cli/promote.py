@@ -72,11 +72,20 @@ def roll_back_verb(config: Config, name: str | None, evaluation: Path | None, fo
     return EXIT_OK
 
 
-def promote_run(run_dir: Path) -> int:
-    """Register and judge what a training or a search left, with its own settings."""
-    from t2s.config import load
+def promote_run(run_dir: Path, given: Config) -> int:
+    """Register and judge what a training or a search left, with its own settings.
 
-    return promote_verb(load([run_dir / "config.yaml"]), str(run_dir), None, Gate(), "test", None, None)
+    Those lost their secrets when they were written down; where ``given``, the command's, say the same, they have them.
+    """
+    from t2s.config import load
+    from t2s.track.files import without_secrets
+
+    own, given = load([run_dir / "config.yaml"]), pin_paths(given)
+    clean = without_secrets(given)
+    for section in ("tracking", "data"):
+        if getattr(clean, section) == getattr(own, section):
+            own = own.model_copy(update={section: getattr(given, section)})
+    return promote_verb(own, str(run_dir), None, Gate(), "test", None, None)
 
 
 def _check_evaluation(evaluation: Path) -> None:

@@ -51,7 +51,7 @@ def train(
     else:
         run_dir = train_verb(load_settings(config, overrides, flags), name)
     if promote:
-        _promote_run(run_dir)
+        _promote_run(run_dir, config, overrides)
 
 
 @family.command()
@@ -88,7 +88,7 @@ def search(
     else:
         run_dir = search_verb(load_settings(config, overrides, flags), name, as_json)
     if promote:
-        _promote_run(run_dir)
+        _promote_run(run_dir, config, overrides)
 
 
 @family.command()
@@ -130,7 +130,7 @@ def quickstart(
     quickstart_verb(config, overrides)
 
 
-def _promote_run(run_dir: Path) -> None:
+def _promote_run(run_dir: Path, config: list[Path], overrides: list[str]) -> None:
     from t2s.cli.promote import promote_run
 
-    raise typer.Exit(promote_run(run_dir))
+    raise typer.Exit(promote_run(run_dir, load_settings(config, overrides)))

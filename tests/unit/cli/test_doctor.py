@@ -211,6 +211,8 @@ def test_an_adapter_that_may_not_be_served(look: Look, tmp_path: Path) -> None:
     (tmp_path / "bad" / "adapter_model.bin").write_bytes(b"\x80\x04.")
     found = look(learning.adapter, f"serve.adapter={tmp_path / 'bad'}")
     assert found.state == "fail" and "adapter_model.bin does not belong" in found.found
+    found = look(learning.adapter, "serve.adapter=none", f"serve.adapters={{other: {tmp_path / 'bad'}}}")
+    assert found.state == "fail" and found.found.startswith("serve.adapters.other: ")
 
 
 def test_an_mlflow_that_is_away_or_broken(
