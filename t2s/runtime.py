@@ -21,6 +21,11 @@ HEAD_SHARE = {"node:__internal_head__": 0.0001}
 _API_SERVER = "RAY_API_SERVER_ADDRESS"
 
 
+def cluster_address(config: Config) -> str | None:
+    """Of the cluster that is named, or that this job runs on; None is a Ray of the command's own."""
+    return config.ray.address or os.environ.get("RAY_ADDRESS") or None
+
+
 @contextmanager
 def ray_session(config: Config) -> Iterator[None]:
     """Connect to ``ray.address`` or start a local Ray; a session that is already there is used and left alone."""
@@ -29,7 +34,7 @@ def ray_session(config: Config) -> Iterator[None]:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     # A stopped trial's CPUs come back only when Ray's cleaner finds them; the next one may wait longer than 60 s.
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
-    address = config.ray.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(config)
     if not address and "ray" not in sys.modules:
         # A local Ray asks for a token by default and warns that it does; asked for by name, it is silent. It reads that
         # when it is imported: said later, only the processes that it starts would know, and refuse this one.
