@@ -14,13 +14,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import socket
 import statistics
 import tempfile
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +25,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_AUTH_MODE", "token")  # before Ray is imported, which warns otherwise
 
 import httpx
-import uvicorn
 from ray import serve
 
+from t2s.cluster.nodes import free_port
 from t2s.config import Config, load
 from t2s.generate.core import Generation, Request
 from t2s.registry import resolve_adapter
 from t2s.runtime import pin_paths, ray_session
-from t2s.serve.engine import Engine, Question, Written
+from t2s.serve.engine import Engine, Question
+from t2s.serve.in_process import InProcess, served
 from t2s.serve.routes import build_api
 from t2s.serve.run import GENERATOR, start, stop
-from t2s.serve.schemas import Readiness
 from t2s.serve.service import Service
 from t2s.sql.schema import parse_schema
 
@@ -85,19 +82,6 @@ class Edge:
         return {"sql": await self._waits.remote(await request.json())}
 
 
-class InProcess:
-    """The engine as the service's model, without Ray Serve between."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
-    async def write(self, question: Question) -> Written:
-        return await self.engine.write(question)
-
-    async def readiness(self) -> Readiness:
-        return self.engine.readiness()
-
-
 def main() -> None:
     """Measure and print."""
     given = _arguments()
@@ -114,7 +98,8 @@ def main() -> None:
                 if not given.config:  # a real engine takes as long as it takes
                     urls["Ray Serve, bare"] = _bare(deployed)
                 engine = Engine(config, resolve_adapter(config, config.serve.adapter), generator)
-                with _served(engine, config) as here:
+                api = build_api(Service(config, InProcess(engine), engine.readiness().adapter))
+                with served(api) as here:
                     _print(asyncio.run(_measure(given, engine, {"HTTP": here, **urls})))
             finally:
                 stop(leave_serve=True)
@@ -131,16 +116,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def _config(given: argparse.Namespace, scratch: str) -> Config:
-    own = [f"serve.port={_free_port()}"]
+    own = [f"serve.port={free_port()}"]
     if not given.config:
         own += [f"output_dir={scratch}", "serve.adapter=none", "model.name=timed", "ray.num_cpus=2"]
     return pin_paths(load(given.config or [], [*own, *given.overrides]))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _bare(deployed: str) -> str:
@@ -148,21 +127,6 @@ def _bare(deployed: str) -> str:
     parts: dict[str, Any] = {"edge": Edge, "waits": Waits}  # their type hides the decorator
     serve.run(parts["edge"].bind(parts["waits"].bind()), name="bare", route_prefix="/bare")
     return f"{deployed}/bare"
-
-
-@contextmanager
-def _served(engine: Engine, config: Config) -> Iterator[str]:
-    """The routes over ``engine`` on a thread of this process."""
-    api = build_api(Service(config, InProcess(engine), engine.readiness().adapter))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(api, log_level="critical", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 async def _measure(given: argparse.Namespace, engine: Engine, urls: dict[str, str]) -> dict[str, list[float]]:

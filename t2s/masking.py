@@ -18,7 +18,7 @@ MIN_CHARS = 8
 """Shorter values of environment variables are left: they are words like ``true`` that stand everywhere."""
 
 _NAME = re.compile(
-    r"(?:^|[_.-])(?:token|(?:pg)?password|passwd|pwd|passphrase|secret|credentials?|authorization|connection_string"
+    r"(?:^|[_.-])(?:token|(?:pg)?password|passwd|pwd|pass|passphrase|secret|credentials?|authorization|connection_string"
     r"|(?:api|access|private|secret|account)_?key|access_key_id)(?:$|[_.-])",
     re.IGNORECASE,
 )
@@ -26,16 +26,20 @@ _NO_SECRET = re.compile(r"(?:path|file|dir|mode|url|uri|name|type|count)$", re.I
 _FOLDERS = ("PWD", "OLDPWD")
 """Variables of the shell: the present and the last working directory, which are no passwords."""
 _USERINFO = re.compile(
-    r"(?P<scheme>[A-Za-z][\w+.-]*)://"
-    r"(?:(?P<user>[^\s/'\"<>@:\[]*):(?!\d+(?:/|$))(?P<password>[^\s'\"<>]*)|(?P<alone>[^\s/'\"<>@]+))@"
+    r"(?P<scheme>[A-Za-z][\w+.-]{0,30})://"
+    r"(?:(?P<user>[^\s/'\"<>@:\[]{0,500}):(?!\d+(?:/|$))(?P<password>[^\s'\"<>]{0,2000})"
+    r"|(?P<alone>[^\s/'\"<>@]{1,2000}))@"
 )
 """``user:password@`` up to the last ``@``, since a password may hold ``/`` and ``@`` unencoded; or ``token@``. A number
-and a slash after the colon are a port."""
+and a slash after the colon are a port. The lengths are bounded, because a long word would take its square in time."""
 _QUERY = re.compile(r"([?&;](?:ssl)?(?:password|passwd|pwd|token|secret|api_?key|access_?key|sig)=)[^&;\s'\"<>]+", re.I)
 _FORMS = re.compile(
     r"\bhf_[A-Za-z0-9]{20,}|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{20,}"
-    r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}"
+    r"|\bgithub_pat_[A-Za-z0-9_]{20,}|\bglpat-[A-Za-z0-9_-]{20,}|\bxox[abeprs]-[A-Za-z0-9-]{10,}"
+    r"|(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{8,}|(?<=Authorization: Basic )[A-Za-z0-9+/=]{4,}"
 )
+_ENTRY = re.compile(r"""(?P<name>[\w.-]+)(?P<colon>["']?\s*:\s*)(?P<value>"[^"]*"|'[^']*'|[^\s,{}\[\]"']+)""")
+"""A key and its value in a mapping on one line, ``{token: x}``."""
 
 
 def mask(text: str) -> str:
@@ -54,7 +58,11 @@ def without_password(uri: str) -> str:
 def mask_word(word: str) -> str:
     """A word of a command line without secrets: neither in itself, nor as the value of a setting called like one."""
     name, separator, value = word.partition("=")
-    return f"{name}={MASK}" if separator and value and is_secret_name(name) else mask(word)
+    if separator and value and is_secret_name(name):
+        return f"{name}={MASK}"
+    if value.lstrip().startswith(("{", "[")):
+        word = f"{name}={_ENTRY.sub(_shown_entry, value)}"
+    return mask(word)
 
 
 def tells_secret(word: str) -> bool:
@@ -63,14 +71,14 @@ def tells_secret(word: str) -> bool:
 
 
 def mask_settings(value: Any, name: str = "") -> Any:
-    """Nested settings without secrets: addresses lose their passwords, and texts called like secrets are ``***``."""
+    """Nested settings without secrets: addresses lose passwords, and what is a secret or called like one is ``***``."""
     if isinstance(value, Mapping):
         return {key: mask_settings(inner, str(key)) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(mask_settings(inner, name) for inner in value)
     if not isinstance(value, str):
         return value
-    return MASK if value and is_secret_name(name) else without_password(value)
+    return MASK if value and is_secret_name(name) else mask(without_password(value))
 
 
 def is_secret_name(name: str) -> bool:
@@ -86,6 +94,10 @@ def _shown(found: re.Match[str], instead: str) -> str:
     if user is None:
         return found.group()
     return f"{scheme}://{user}{instead}@" if user or instead else f"{scheme}://"
+
+
+def _shown_entry(found: re.Match[str]) -> str:
+    return f"{found['name']}{found['colon']}{MASK}" if is_secret_name(found["name"]) else found.group()
 
 
 def _known_values() -> list[str]:

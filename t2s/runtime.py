@@ -12,13 +12,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from t2s.config import Config
+from t2s.config import Config, ServeConfig
 from t2s.errors import SetupError
 
 HEAD_SHARE = {"node:__internal_head__": 0.0001}
 """A resource that every Ray head has. What must run beside the head's files asks for a sliver of it."""
 
 _API_SERVER = "RAY_API_SERVER_ADDRESS"
+
+
+def cluster_address(config: Config) -> str | None:
+    """Of the cluster that is named, or that this job runs on; None is a Ray of the command's own."""
+    return config.ray.address or os.environ.get("RAY_ADDRESS") or None
 
 
 @contextmanager
@@ -29,7 +34,7 @@ def ray_session(config: Config) -> Iterator[None]:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     # A stopped trial's CPUs come back only when Ray's cleaner finds them; the next one may wait longer than 60 s.
     os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
-    address = config.ray.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(config)
     if not address and "ray" not in sys.modules:
         # A local Ray asks for a token by default and warns that it does; asked for by name, it is silent. It reads that
         # when it is imported: said later, only the processes that it starts would know, and refuse this one.
@@ -135,26 +140,43 @@ def pin_paths(config: Config) -> Config:
     """``config`` with absolute paths: Ray's workers run in other directories than the command."""
     model = config.model
     if Path(model.name).expanduser().is_dir():
-        model = model.model_copy(update={"name": str(Path(model.name).expanduser().resolve())})
+        model = model.model_copy(update={"name": str(_absolute(Path(model.name)))})
     data = config.data.model_copy(
         update={
-            "path": config.data.path.expanduser().resolve() if config.data.path else None,
-            "cache_dir": config.data.cache_dir.expanduser().resolve(),
+            "path": _absolute(config.data.path) if config.data.path else None,
+            "cache_dir": _absolute(config.data.cache_dir),
         }
     )
-    databases = {name: path.expanduser().resolve() for name, path in config.serve.databases.items()}
-    adapters = {
-        name: str(Path(reference).expanduser().resolve()) if "/" in reference else reference
-        for name, reference in config.serve.adapters.items()
-    }
     return config.model_copy(
         update={
-            "output_dir": config.output_dir.expanduser().resolve(),
+            "output_dir": _absolute(config.output_dir),
             "model": model,
             "data": data,
-            "serve": config.serve.model_copy(update={"databases": databases, "adapters": adapters}),
+            "serve": _pinned_serve(config.serve),
         }
     )
+
+
+def _pinned_serve(serve: ServeConfig) -> ServeConfig:
+    return serve.model_copy(
+        update={
+            "adapter": _pinned_adapter(serve.adapter),
+            "adapters": {name: _pinned_adapter(each) for name, each in serve.adapters.items()},
+            "token_file": _absolute(serve.token_file) if serve.token_file else None,
+            "databases": {name: _absolute(path) for name, path in serve.databases.items()},
+        }
+    )
+
+
+def _pinned_adapter(reference: str) -> str:
+    """A directory's path; an alias, a number and ``none`` mean the same everywhere."""
+    from t2s.model.adapter import names_directory
+
+    return str(_absolute(Path(reference))) if names_directory(reference) else reference
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().resolve()
 
 
 def uses_gpu(config: Config) -> bool:

@@ -18,10 +18,10 @@ from t2s import __version__
 from t2s.bundle import standalone
 from t2s.bundle.parts import ASIDE, Written, write_parts
 from t2s.bundle.sources import bundled_config, data_files, model_files
-from t2s.bundle.standalone import FORMAT, INSTALLER, MANIFEST, this_platform
+from t2s.bundle.standalone import FORMAT, INSTALLER, MANIFEST, PART, is_place, this_platform
 from t2s.bundle.wheels import ROOT, check_python, collect_wheels, newest_glibc, unpacked_size
 from t2s.config import Config
-from t2s.errors import ConfigError, SetupError
+from t2s.errors import ConfigError, DataError, SetupError
 
 WORK = ".collecting"
 """Where wheels lie until they are in parts."""
@@ -73,6 +73,7 @@ def collect(out: Path, config: Config, part_size: int, wanted: Wanted, say: Call
         files, about["data_path"] = data_files(config.data)
         sources |= files
         say(f"{len(files)} files of data" if files else f"no data: {config.data.pipeline} makes its own")
+    _check_names(sources)
     requirements: list[str] = []
     if wanted.wheels:
         folder = out / WORK / "wheels"
@@ -95,12 +96,19 @@ def _check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: is a file; give a directory")
     for entry in out.iterdir() if out.is_dir() else ():
-        if not entry.name.startswith("part-") and entry.name not in (WORK, ASIDE, INSTALLER):
+        if not PART.fullmatch(entry.name) and entry.name not in (WORK, ASIDE, INSTALLER):
             raise ConfigError(f"{out}: holds {entry.name}, which is no part of a bundle; choose an empty directory")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{out}: cannot be made: {error.strerror}") from None
+
+
+def _check_names(sources: dict[str, Path]) -> None:
+    """What the installation would refuse is refused here, where something can be done about it."""
+    for place, path in sources.items():
+        if not is_place(place):
+            raise DataError(f"{str(path)!r}: its name cannot go into a bundle (control characters, \\): rename it")
 
 
 def _check_space(out: Path, sources: dict[str, Path]) -> None:

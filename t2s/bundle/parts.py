@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from t2s.bundle.standalone import CHUNK
+from t2s.bundle.standalone import CHUNK, PART
 from t2s.errors import ConfigError, SetupError
 
 UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -46,15 +46,16 @@ def write_parts(out: Path, sources: Mapping[str, Path], part_size: int, say: Cal
 
     Raises:
         ConfigError: so small a part that there would be too many.
-        SetupError: no space, or a file that cannot be read.
+        SetupError: no space, a file that cannot be read, or one that changes meanwhile.
     """
-    total = sum(path.stat().st_size for path in sources.values())
+    sizes = {path: path.stat().st_size for path in sources.values()}
+    total = sum(sizes[path] for path in sources.values())
     count = -(-total // part_size)
     if count > MAX_PARTS:
         raise ConfigError(f"--part-size {part_size}: makes {count} parts; {MAX_PARTS} is the most")
     files: list[dict[str, Any]] = []
     parts, kept = [], 0
-    stream = _Stream(sources, files)
+    stream = _Stream(sources, sizes, files)
     try:
         for number in range(1, count + 1):
             name = f"part-{number:04}"
@@ -67,7 +68,7 @@ def write_parts(out: Path, sources: Mapping[str, Path], part_size: int, say: Cal
         cure = "free some space, or choose another directory; the parts that are whole are kept"
         raise SetupError(f"{error.filename or out}: {error.strerror}: {cure}") from None
     for stray in out.glob("part-*"):
-        if stray.name not in {part["name"] for part in parts}:
+        if PART.fullmatch(stray.name) and stray.name not in {part["name"] for part in parts}:
             stray.unlink()
     return Written(files, parts, kept)
 
@@ -98,8 +99,9 @@ def _part(out: Path, part: Path, stream: _Stream, size: int) -> tuple[str, bool]
 class _Stream:
     """All files as one, in the order of their names; notes each file's size and SHA-256 as it passes."""
 
-    def __init__(self, sources: Mapping[str, Path], files: list[dict[str, Any]]) -> None:
+    def __init__(self, sources: Mapping[str, Path], sizes: Mapping[Path, int], files: list[dict[str, Any]]) -> None:
         self._sources = sorted(sources.items())
+        self._sizes = sizes
         self._files = files
         self._index, self._at = 0, 0
         self._open: BinaryIO | None = None
@@ -129,6 +131,7 @@ class _Stream:
                 continue
             self._digest.update(chunk)
             self._at += len(chunk)
+            self._check(self._at <= self._size)
             size -= len(chunk)
             yield chunk
 
@@ -138,11 +141,22 @@ class _Stream:
             self._next()
 
     def _next(self) -> None:
+        self._check(self._at == self._size)
         self._files.append(
             {"path": self._sources[self._index][0], "size": self._at, "sha256": self._digest.hexdigest()}
         )
         self._close()
         self._index, self._at, self._digest = self._index + 1, 0, hashlib.sha256()
+
+    @property
+    def _size(self) -> int:
+        return self._sizes[self._sources[self._index][1]]
+
+    def _check(self, is_same: bool) -> None:
+        """A file that grows would cut off the last one, a shorter one would leave nothing to read."""
+        if not is_same:
+            path = self._sources[self._index][1]
+            raise SetupError(f"{path}: changed while it was bundled: when it is at rest, run the same again")
 
     def _close(self) -> None:
         if self._open is not None:

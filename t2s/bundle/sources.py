@@ -6,24 +6,24 @@ Not covered: the code of a pipeline of one's own (``package.module:Class``), whi
 
 from __future__ import annotations
 
-import json
+import glob
 from collections.abc import Iterator
 from pathlib import Path
 
-from t2s.config import Config, DataConfig
+from t2s.config import Config, DataConfig, ServeConfig
 from t2s.data.archive import FILES as WIKISQL_FILES
+from t2s.data.lines import objects, raising
 from t2s.data.wikisql import ARCHIVE_NAME
 from t2s.errors import DataError
-from t2s.model.base import BaseFiles
+from t2s.model.adapter import names_directory
+from t2s.model.base import MODEL_FILES, BaseFiles
 
 _LICENCES = ("LICENSE*", "LICENCE*", "NOTICE*")
 
 
 def model_files(base: BaseFiles) -> dict[str, Path]:
     """Of a GGUF file that one alone and its ``config.json``, else what a directory of the hub holds; licences too."""
-    from t2s.model.base import _FILES
-
-    patterns = [base.gguf, "config.json"] if base.gguf else _FILES
+    patterns = [glob.escape(base.gguf), "config.json"] if base.gguf else MODEL_FILES
     found = {file for pattern in (*patterns, *_LICENCES) for file in base.directory.glob(pattern)}
     # The hub's cache holds links to files elsewhere; what they lead to is what is bundled.
     return {f"model/{file.name}": file.resolve() for file in sorted(found) if file.is_file()}
@@ -78,12 +78,9 @@ def _databases(config: DataConfig, path: Path) -> dict[str, Path]:
     folder = path.parent.resolve()
     inside = (folder / str(config.options.get("databases") or "")).resolve()
     found: dict[str, Path] = {}
-    for number, line in enumerate(path.open(encoding="utf-8"), 1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            raise DataError(f"{path}:{number}: not JSON; see t2s data check") from None
-        name = record.get("database") if isinstance(record, dict) else None
+    fault = (lambda number, text: None) if config.skip_bad else raising(path)
+    for number, record in objects(path, fault):
+        name = record.get("database")
         if not isinstance(name, str):
             continue
         file = (inside / name).resolve()
@@ -98,9 +95,11 @@ def bundled_config(config: Config) -> dict[str, object]:
     from t2s.track.files import without_secrets
 
     values: dict[str, object] = without_secrets(config).model_dump(mode="json")
+    kept = {name: each for name, each in config.serve.adapters.items() if not names_directory(each)}
+    adapter = ServeConfig().adapter if names_directory(config.serve.adapter) else config.serve.adapter
     here: tuple[tuple[str, dict[str, object]], ...] = (
         ("data", {"path": None, "cache_dir": DataConfig().cache_dir.as_posix()}),
-        ("serve", {"databases": {}, "token_file": None}),
+        ("serve", {"databases": {}, "token_file": None, "adapter": adapter, "adapters": kept}),
         ("tracking", {"uri": None}),
         ("ray", {"address": None}),
     )

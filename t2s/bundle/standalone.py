@@ -38,7 +38,7 @@ UNFINISHED = "t2s-unfinished"
 """In a virtual environment that is being made."""
 CHUNK = 1 << 20
 MAX_MANIFEST = 50_000_000
-_PART = re.compile(r"part-\d{4,6}")
+PART = re.compile(r"part-\d{4,6}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.+!_-]*")
 
@@ -107,24 +107,23 @@ def read_manifest(bundle: Path, expected: str | None = None) -> Manifest:
         raise BundleError(f"{path}: its SHA-256 is not {expected}: this is not the bundle that was made")
     try:
         manifest: Manifest = json.loads(raw)
-        _check_manifest(manifest)
+        check_manifest(manifest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{path}: not a manifest of t2s ({type(error).__name__}: {error}): copy it again") from None
     return manifest
 
 
-def _check_manifest(manifest: Manifest) -> None:
+def check_manifest(manifest: Manifest) -> None:
+    """Raise a :class:`BundleError`, or what a wrong type raises, for a manifest that is not safe to follow."""
     if manifest["format"] != FORMAT:
         raise BundleError(f"{MANIFEST}: format {manifest['format']!r}, and this installer knows {FORMAT}")
     paths = [entry["path"] for entry in manifest["files"]]
     for path in (*paths, "data/" + (manifest.get("data_path") or "x")):
-        pure = PurePosixPath(path)
-        plain = pure.as_posix() == path and len(pure.parts) > 1 and pure.parts[0] in KINDS
-        if not plain or ".." in pure.parts or "\\" in path or not path.isprintable():
+        if not is_place(path):
             raise BundleError(f"{MANIFEST}: {path!r} is no place inside a bundle: this bundle is not safe")
     names = [part["name"] for part in manifest["parts"]]
     for name in names:
-        if not _PART.fullmatch(name):
+        if not PART.fullmatch(name):
             raise BundleError(f"{MANIFEST}: {name!r} is no name of a part: this bundle is not safe")
     if len(set(paths)) < len(paths) or len(set(names)) < len(names):
         raise BundleError(f"{MANIFEST}: names a file twice")
@@ -136,6 +135,18 @@ def _check_manifest(manifest: Manifest) -> None:
     for pin in manifest["requirements"]:
         if not _PIN.fullmatch(pin):
             raise BundleError(f"{MANIFEST}: {pin!r} is no name==version: this bundle is not safe")
+    config = manifest.get("config") or {}
+    if not all(isinstance(config.get(section, {}), dict) for section in ("model", "data")):
+        raise BundleError(f"{MANIFEST}: config.model and config.data are sections of settings")
+    if type(manifest.get("unpacked", 0)) is not int or not isinstance(manifest.get("glibc") or "", str):
+        raise BundleError(f"{MANIFEST}: unpacked is no number of bytes, or glibc no version")
+
+
+def is_place(path: str) -> bool:
+    """Whether ``path`` names a file inside a bundle and nowhere else, on every system."""
+    pure = PurePosixPath(path)
+    plain = pure.as_posix() == path and len(pure.parts) > 1 and pure.parts[0] in KINDS
+    return plain and ".." not in pure.parts and "\\" not in path and path.isprintable()
 
 
 def _check_entries(bundle: Path, manifest: Manifest) -> None:
@@ -244,10 +255,11 @@ def _put(bundle: Path, manifest: Manifest, places: Places, kinds: Sequence[str],
         for kind in kinds:
             if kind != "wheels":
                 named.append(_name(asides[kind], places.of[kind]))
-        named.append(_write_config(manifest, places, kinds))
+        _write_config(manifest, places, kinds)
         (venv / UNFINISHED).unlink(missing_ok=True)
     except BaseException as error:
-        _remove([*asides.values(), *named, *([venv] if is_new and "wheels" in kinds else [])], made)
+        written = [*asides.values(), *named, places.to / CONFIG]  # which was not there, as _check_places saw to
+        _remove([*written, *([venv] if is_new and "wheels" in kinds else [])], made)
         if isinstance(error, OSError):
             raise UnfitError(f"{error.filename or bundle}: {error.strerror}; nothing was installed") from None
         raise
@@ -354,15 +366,13 @@ def _settings(manifest: Manifest, places: Places, kinds: Sequence[str]) -> dict[
     return found
 
 
-def _write_config(manifest: Manifest, places: Places, kinds: Sequence[str]) -> Path:
+def _write_config(manifest: Manifest, places: Places, kinds: Sequence[str]) -> None:
     """The configuration that was bundled, with those settings. What JSON says is YAML too."""
     config = manifest.get("config") or {}
     for path, value in _settings(manifest, places, kinds).items():
         section, _, key = path.partition(".")
         config.setdefault(section, {})[key] = value
-    file = places.to / CONFIG
-    file.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    return file
+    (places.to / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
 def describe(places: Places, settings: dict[str, str]) -> str:

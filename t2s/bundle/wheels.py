@@ -112,22 +112,37 @@ def _package_of(wheel: Path) -> metadata.Distribution:
 
 def _own_wheel(to: Path, root: str) -> Path:
     """Build or copy the wheel of ``root`` from where it was installed."""
-    found = _distribution(root)
     pattern = f"{re.sub(r'[-_.]+', '_', root)}-*.whl"
     for stale in to.glob(pattern):
         stale.unlink()
-    try:
-        origin: dict[str, Any] = json.loads(found.read_text("direct_url.json") or "{}")
-    except ValueError:
-        origin = {}
-    parsed = urlparse(str(origin.get("url", "")))
-    source = [unquote(parsed.path)] if parsed.scheme == "file" else [f"{found.name}=={found.version}"]
+    source = origin_of(_distribution(root))
     # The same sources give the same bytes: a wheel's entries carry this time and not the files'.
-    _call(["wheel", "--no-deps", "-w", str(to), *source], {"SOURCE_DATE_EPOCH": "1580601600"})
+    _call(["wheel", "--no-deps", "-w", str(to), source], {"SOURCE_DATE_EPOCH": "1580601600"})
     made = list(to.glob(pattern))
     if len(made) != 1:
-        raise SetupError(f"pip made {len(made)} wheels of {root} from {source[0]}, expected one")
+        raise SetupError(f"pip made {len(made)} wheels of {root} from {mask(source)}, expected one")
     return made[0]
+
+
+def origin_of(package: metadata.Distribution) -> str:
+    """What pip takes to get the package again from where it came (PEP 610): a place, an address, or name==version.
+
+    One that came from a repository is not sought by its name, which may be somebody else's in the index.
+    """
+    try:
+        origin: dict[str, Any] = json.loads(package.read_text("direct_url.json") or "{}")
+        url = str(origin.get("url") or "")
+        vcs, folder = origin.get("vcs_info") or {}, origin.get("subdirectory")
+        parsed = urlparse(url)
+        if not url:
+            return f"{package.name}=={package.version}"
+        if vcs:
+            url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+        elif parsed.scheme == "file":
+            return str(Path(unquote(parsed.path)) / (folder or ""))
+        return f"{url}#subdirectory={folder}" if folder else url
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SetupError(f"{package.name}: direct_url.json cannot be read ({error}): pip install it again") from None
 
 
 def _pip(

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from t2s.cli.console import next_steps, out, say, short
+from t2s.cli.options import Configs, Overrides, load_settings
 from t2s.errors import ConfigError, DataError, SetupError, T2SError
 
 
@@ -33,12 +34,8 @@ bundle_app = typer.Typer(
 @bundle_app.command()
 def collect(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The bundle's directory, new or left unfinished.")],
-    overrides: Annotated[
-        list[str], typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that win over files.")
-    ] = [],  # noqa: B006
-    config: Annotated[
-        list[Path], typer.Option("--config", "-c", help="A YAML file; may be repeated, later ones win.")
-    ] = [],  # noqa: B006
+    overrides: Overrides = [],  # noqa: B006
+    config: Configs = [],  # noqa: B006
     part_size: Annotated[str, typer.Option(help="Size of a part: 500MB, 4GiB.")] = "500MB",
     python: Annotated[str | None, typer.Option(help="The Python there, for example 3.11; this one if absent.")] = None,
     torch: Annotated[str | None, typer.Option(help="torch's variant: cpu, cu126; the installed one if absent.")] = None,
@@ -50,9 +47,8 @@ def collect(
     from t2s.bundle.collect import Wanted
     from t2s.bundle.collect import collect as collect_bundle
     from t2s.bundle.parts import parse_size
-    from t2s.config import load
 
-    resolved = load(config, overrides)
+    resolved = load_settings(config, overrides)
     made = collect_bundle(target, resolved, parse_size(part_size), Wanted(wheels, model, data, python, torch), say)
     out.print(str(made.directory), markup=False)
     say(f"{made.parts} parts ({made.kept} kept), {made.size / 1e6:,.0f} MB; manifest's SHA-256 {made.manifest_sha256}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from t2s.cli.console import next_steps, out, say, short, table
-from t2s.cluster.state import DEFAULT
+from t2s.cluster.state import DEFAULT, state_option
 from t2s.errors import EXIT_FAILED, EXIT_OK
 
 cluster_app = typer.Typer(
@@ -34,8 +35,8 @@ def up(
     cluster = local.up(state, workers, cpus, dashboard_port, say)
     say(f"{len(cluster.names)} nodes of {cluster.cpus} CPUs; dashboard {cluster.url}")
     for name, value in client_environment(cluster).items():
-        out.print(f"export {name}={value}", markup=False)
-    own = "" if state == DEFAULT else f" --state {short(cluster.state)}"
+        out.print(f"export {name}={shlex.quote(value)}", markup=False)
+    own = state_option(state)
     next_steps(
         "t2s submit train -- -c configs/smollm2-135m.yaml    # as a job",
         f"t2s train -c configs/smollm2-135m.yaml ray.address={cluster.address}    # or from here",
@@ -63,7 +64,8 @@ def status(state: State = DEFAULT, as_json: AsJson = False) -> None:
         say("the dashboard does not answer" if found.alive is None else f"Ray counts {found.alive} nodes as alive")
         if not found.is_whole:
             next_steps(
-                "t2s cluster mend    # starts dead worker nodes again", "t2s cluster down    # ends what is left"
+                f"t2s cluster mend{state_option(state)}    # starts dead worker nodes again",
+                f"t2s cluster down{state_option(state)}    # ends what is left",
             )
     raise typer.Exit(EXIT_OK if found.is_whole else EXIT_FAILED)
 

@@ -19,6 +19,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 
+from t2s.cli.plain import plain
 from t2s.masking import mask, mask_word
 
 out = Console(highlight=False, soft_wrap=True)
@@ -30,8 +31,8 @@ WIDE = 200
 
 
 def say(text: str) -> None:
-    """One line about what is going on."""
-    err.print(escape(mask(text)))
+    """One line about what is going on; it may quote a registry, a model or a file, which are others' words."""
+    err.print(escape(plain(mask(text))))
 
 
 def next_steps(*commands: str) -> None:
@@ -42,10 +43,10 @@ def next_steps(*commands: str) -> None:
 
 
 def table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output; model output and cells are shown as they are, never as markup."""
-    shown = RichTable(*head, title=escape(title), title_justify="left")
+    """A table on standard output; model output and cells are shown, never obeyed as markup or a terminal's codes."""
+    shown = RichTable(*(escape(plain(name)) for name in head), title=escape(plain(title)), title_justify="left")
     for row in rows:
-        shown.add_row(*(escape(cell) for cell in row))
+        shown.add_row(*(escape(plain(cell)) for cell in row))
     # A file or a pipe has no edge where cells would have to be cut.
     console = out if out.is_terminal else Console(file=out.file, width=max(out.width, WIDE), highlight=False)
     console.print(shown)
@@ -57,6 +58,10 @@ def same_settings() -> str:
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word in ("-c", "--config"):
             kept += ["-c", following]
+        elif word.startswith("--config="):
+            kept += ["-c", word.partition("=")[2]]
+        elif re.match(r"-c[^-]", word):
+            kept += ["-c", word[2:]]
         elif re.match(r"[a-z_]+(\.\w+)*=", word):
             kept.append(mask_word(word))
     return shlex.join(kept)

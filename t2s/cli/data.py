@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from t2s.cli.console import meter, next_steps, out, say, table
+from t2s.cli.options import Configs, Overrides
 from t2s.errors import EXIT_DATA, EXIT_OK, ConfigError, suggest
 
 if TYPE_CHECKING:
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
 data_app = typer.Typer(help="The data.", no_args_is_help=True, rich_markup_mode=None)
 
 SPLITS = ("train", "val", "test")
-Configs = Annotated[
-    list[Path],
-    typer.Option("--config", "-c", help="A YAML file; may be repeated, later ones win."),
-]
-Overrides = Annotated[list[str], typer.Argument(metavar="[KEY.PATH=VALUE]...", help="Settings that win over files.")]
 
 
 @data_app.command()

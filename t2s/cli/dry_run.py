@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 from t2s.cli.console import out, say
 from t2s.config import Config, dump
-from t2s.runtime import pin_paths, ray_session
+from t2s.runtime import cluster_address, pin_paths, ray_session
 from t2s.track.files import without_secrets
 
 
@@ -21,7 +21,7 @@ def dry_run_verb(config: Config) -> None:
     from t2s.train.place import find_place
 
     pinned = pin_paths(config)
-    address = config.ray.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(config)
     with ray_session(pinned) if address else nullcontext():
         texts, _ = prepare_texts(pinned)
         place = find_place(pinned)

@@ -1,14 +1,16 @@
 """What a Ray job runs: the command itself, so that the same job submitted again goes on with its run.
 
-A job of ``t2s submit`` has its id in the environment. A training or a search takes it as the name of its run, and once
-that run is there, resumes it. The job's own directory is a copy that Ray removes, so no result may stay in it.
+A job of ``t2s submit`` has its id in the environment; of one that was submitted otherwise Ray tells it. A training or a
+search takes it as the name of its run, and once that run is there, resumes it. The job's own directory is a copy that
+Ray removes, so no result may stay in it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +21,32 @@ from t2s.masking import mask
 
 JOB = "T2S_JOB"
 """In a job's environment: its id."""
+_RAYS = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+"""What Ray tells the command of any job about it, as JSON."""
 
 
 def run_job(verb: str, arguments: Sequence[str]) -> int:
     """Run ``t2s VERB ARGUMENTS`` and return its exit code; as a job it goes on with its run."""
     from t2s.cli.main import run
 
-    words = list(arguments)
+    words, job = list(arguments), job_id(os.environ)
     try:
-        if JOB in os.environ:
-            words = as_job(verb, words, os.environ)
+        if job is not None:
+            words = as_job(verb, words, {**os.environ, JOB: job})
     except T2SError as error:
         print(f"error: {mask(str(error))}", file=sys.stderr)
         return error.exit_code
     return run([verb, *words])
+
+
+def job_id(environment: Mapping[str, str]) -> str | None:
+    """The id of the job that this process is the command of; None if it is none's."""
+    if JOB in environment:
+        return environment[JOB]
+    try:
+        return str(json.loads(environment[_RAYS])["metadata"]["job_submission_id"])
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def as_job(verb: str, arguments: list[str], environment: Any) -> list[str]:
@@ -51,7 +65,7 @@ def as_job(verb: str, arguments: list[str], environment: Any) -> list[str]:
     if verb not in ("train", "search", "pipeline") or given.get("resume") or given.get("report"):
         return [*arguments, *places]
     name = given.get("name") or environment[JOB]
-    run_dir = Path(places[0].partition("=")[2] if places else config.output_dir).expanduser() / name
+    run_dir = _output_dir(config, environment.get(ROOT)) / name
     # A pipeline goes on with the one of its name by itself.
     if verb != "pipeline" and (run_dir / _sign_of(verb)).is_file():
         return [*_without_name(arguments), *places, "--resume", str(run_dir)]
@@ -95,16 +109,20 @@ def _config(given: dict[str, Any], working_dir: Path) -> Config | None:
 
 
 def _outside(config: Config, root: str | None) -> list[str]:
-    """Settings that take results out of the job's directory, output_dir first."""
-    if config.output_dir.is_absolute():
-        return []
-    if root is None:
+    """Settings that take results, and what is cached if there is a place for it, out of the job's directory."""
+    own = {"output_dir": config.output_dir.expanduser(), "data.cache_dir": config.data.cache_dir.expanduser()}
+    if root is None and not own["output_dir"].is_absolute():
         raise ConfigError(
             f"output_dir={config.output_dir} is in the job's own directory, which Ray removes after it: set output_dir "
             f"to an absolute path on a disk that all nodes share, or {ROOT} in the nodes' environment"
         )
-    cache = [] if config.data.cache_dir.is_absolute() else [f"data.cache_dir={Path(root) / config.data.cache_dir}"]
-    return [f"output_dir={Path(root) / config.output_dir}", *cache]
+    inside = {key: path for key, path in own.items() if not path.is_absolute()}
+    return [f"{key}={Path(root) / path}" for key, path in inside.items()] if root else []
+
+
+def _output_dir(config: Config, root: str | None) -> Path:
+    """Where the runs of the job are, once :func:`_outside` has had its say."""
+    return Path(root or "") / config.output_dir.expanduser()
 
 
 def _sign_of(verb: str) -> str:

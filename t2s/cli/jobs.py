@@ -9,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from t2s.cli.console import out, say, table
+from t2s.cli.plain import plain_line
 from t2s.errors import EXIT_OK
+from t2s.masking import mask, mask_word
 
 jobs_app = typer.Typer(help="The jobs of a Ray cluster.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -82,7 +84,7 @@ def _show(job: Any, as_json: bool) -> None:
 
 
 def _as_dict(job: Any) -> dict[str, Any]:
-    """What a person asks of a job; its environment may hold secrets and is left out."""
+    """What a person asks of a job; its environment may hold secrets and is left out. Others wrote what it says."""
     return {
         "id": job.submission_id,
         "verb": (job.metadata or {}).get("t2s"),
@@ -90,8 +92,8 @@ def _as_dict(job: Any) -> dict[str, Any]:
         "exit": job.driver_exit_code,
         "began": job.start_time / 1000 if job.start_time else None,
         "ended": job.end_time / 1000 if job.end_time else None,
-        "command": job.entrypoint,
-        "message": " ".join((job.message or "").split())[:500] or None,
+        "command": plain_line(" ".join(map(mask_word, job.entrypoint.split(" ")))),
+        "message": plain_line(mask(" ".join((job.message or "").split()))[:500]) or None,
     }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from t2s.cli.console import meter, next_steps, out, same_settings, say, short, table
+from t2s.cli.options import refuse_together
 from t2s.config import Config
 from t2s.errors import EXIT_FAILED, EXIT_OK, AdapterError, ConfigError, DataError
 from t2s.gate import EVALUATION, PREDICTIONS, Gate
@@ -40,9 +41,12 @@ def promote_verb(
 
     config = pin_paths(config)
     if evaluation is not None:
+        refuse_together("--evaluation", {"--max-samples": max_samples})
         _check_evaluation(evaluation)
-    if force is not None and not force.strip():
-        raise ConfigError('--force needs a reason: --force "why"')
+    if force is not None:
+        refuse_together("--force", {"--max-samples": max_samples})
+        if not force.strip():
+            raise ConfigError('--force needs a reason: --force "why"')
     number = _number_of(config, name or CHALLENGER)
     if force is None and evaluation is None and not _is_champion(config, number):
         evaluation = _evaluate(config, number, split, max_samples)
@@ -68,11 +72,20 @@ def roll_back_verb(config: Config, name: str | None, evaluation: Path | None, fo
     return EXIT_OK
 
 
-def promote_run(run_dir: Path) -> int:
-    """Register and judge what a training or a search left, with its own settings."""
-    from t2s.config import load
+def promote_run(run_dir: Path, given: Config) -> int:
+    """Register and judge what a training or a search left, with its own settings.
 
-    return promote_verb(load([run_dir / "config.yaml"]), str(run_dir), None, Gate(), "test", None, None)
+    Those lost their secrets when they were written down; where ``given``, the command's, say the same, they have them.
+    """
+    from t2s.config import load
+    from t2s.track.files import without_secrets
+
+    own, given = load([run_dir / "config.yaml"]), pin_paths(given)
+    clean = without_secrets(given)
+    for section in ("tracking", "data"):
+        if getattr(clean, section) == getattr(own, section):
+            own = own.model_copy(update={section: getattr(given, section)})
+    return promote_verb(own, str(run_dir), None, Gate(), "test", None, None)
 
 
 def _check_evaluation(evaluation: Path) -> None:

@@ -6,6 +6,7 @@ evaluation, and the three that are asked over HTTP, are over tables that the tra
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from t2s.cli.console import meter, next_steps, out, say, table
+from t2s.cli.plain import plain
 from t2s.cli.verbs import show_evaluation
 from t2s.config import Config, load
 from t2s.data.core import Example, TableRef
-from t2s.errors import SetupError
+from t2s.errors import ConfigError, SetupError
 from t2s.runtime import pin_paths, ray_session
 
+WITH_TABLES = ("synthetic", "wikisql")
+"""Pipelines whose test tables can be put into a database and asked about."""
 NUM_QUESTIONS = 96
 """Test questions that base and adapter answer."""
 
@@ -50,9 +54,15 @@ class Clock:
 
 def quickstart_verb(files: Sequence[Path], overrides: Sequence[str]) -> None:
     """Run the path and end with the table, the answers and the next commands."""
-    from t2s.serve.run import check_port
+    from t2s.serve.run import check_access, check_port
 
     config = pin_paths(load(list(files) or [_default_config()], overrides))
+    if config.data.pipeline not in WITH_TABLES:
+        raise ConfigError(
+            f"quickstart: data.pipeline={config.data.pipeline} has no tables to serve ({' and '.join(WITH_TABLES)} "
+            "have): for your own data run t2s pipeline"
+        )
+    check_access(config)
     check_port(config.serve.host, config.serve.port)
     clock = Clock()
     with ray_session(config):
@@ -162,9 +172,9 @@ def _serve_and_ask(
 def _show(found: Any, answers: Sequence[tuple[str, dict[str, Any]]], version: str) -> None:
     say("\nasked over HTTP, answered by the champion:")
     for question, answer in answers:
-        out.print(f"\n{question}\n  {answer['sql']}", markup=False)
+        out.print(plain(f"\n{question}\n  {answer['sql']}"), markup=False)
         if answer["verdict"] != "ok":
-            out.print(f"  {answer['verdict']}: {answer['detail']}", markup=False)
+            out.print(plain(f"  {answer['verdict']}: {answer['detail']}"), markup=False)
         elif answer["rows"] is not None:
             table(f"{len(answer['rows'])} rows", answer["columns"], [[str(c) for c in r] for r in answer["rows"][:5]])
     overall = found.rows[-1]
@@ -177,8 +187,8 @@ def _show(found: Any, answers: Sequence[tuple[str, dict[str, Any]]], version: st
 
 
 def _next_commands(config: Config, files: Sequence[Path], overrides: Sequence[str], database: Path) -> None:
-    given = [f"-c {file}" for file in files] or ["-c configs/quickstart.yaml"]
-    same = " ".join([*given, *overrides])
+    given = [word for file in files for word in ("-c", str(file))] or ["-c", "configs/quickstart.yaml"]
+    same = shlex.join([*given, *overrides])
     shown = database.relative_to(Path.cwd()) if database.is_relative_to(Path.cwd()) else database
     next_steps(
         f"t2s serve {same} serve.databases.quickstart={shown}    # http://127.0.0.1:{config.serve.port}/",

@@ -39,14 +39,14 @@ def serve_command(config: Config) -> None:
 
     Raises what :func:`t2s.serve.run.start` raises.
     """
-    from t2s.runtime import pin_paths, ray_session
+    from t2s.runtime import cluster_address, pin_paths, ray_session
     from t2s.serve.run import check_access, check_adapter, check_databases, check_port, start, stop
     from t2s.track.lock import hold
 
     config = pin_paths(config)
     check_access(config)
     check_databases(config)
-    local = _address(config) is None
+    local = cluster_address(config) is None
     if local:  # a cluster may serve on this port already, to be replaced
         check_port(config.serve.host, config.serve.port)
     check_adapter(config)
@@ -71,11 +71,11 @@ def stop_command(config: Config) -> None:
         SetupError: there is none.
         RunError: it does not end.
     """
-    from t2s.runtime import pin_paths, ray_session
+    from t2s.runtime import cluster_address, pin_paths, ray_session
     from t2s.serve.run import is_deployed, stop
 
     config = pin_paths(config)
-    address = _address(config)
+    address = cluster_address(config)
     if address is None:
         _stop_here(config)
         return
@@ -121,11 +121,6 @@ def _stop_line(port: int) -> str:
     return " ".join(filter(None, ["t2s serve --stop", words, "" if known else f"serve.port={port}"]))
 
 
-def _address(config: Config) -> str | None:
-    """Of the cluster that is named; None is a Ray of this command's own."""
-    return config.ray.address or os.environ.get("RAY_ADDRESS") or None
-
-
 def _place(config: Config) -> Path:
     """The directory whose lock names the process that serves on this port."""
     path = config.output_dir / ".serve" / str(config.serve.port)
@@ -148,7 +143,12 @@ def _stop_here(config: Config) -> None:
         raise SetupError(f"no t2s serve runs on port {config.serve.port} {where}{hint or '; give its -c and settings'}")
     if there["host"] != os.uname().nodename:
         raise SetupError(f"t2s serve runs as process {there['pid']} on {there['host']}: stop it there")
-    os.kill(there["pid"], signal.SIGTERM)
+    try:
+        os.kill(there["pid"], signal.SIGTERM)
+    except ProcessLookupError:  # it has just ended by itself, which is what was asked for
+        pass
+    except PermissionError:
+        raise SetupError(f"process {there['pid']} (t2s serve) is another user's: stop it as that user") from None
     end = time.monotonic() + config.serve.drain_timeout_s + STOP_GRACE_S
     while holder(place / str(config.serve.port)) is not None:
         if time.monotonic() > end:

@@ -17,7 +17,7 @@ from typing import Any
 
 from t2s.cluster.nodes import RESERVED, free_port, is_free, scratch, start_node
 from t2s.cluster.processes import end, find_raylet, members
-from t2s.cluster.state import FILE_NAME, HEAD, Cluster, create, forget, read
+from t2s.cluster.state import FILE_NAME, HEAD, Cluster, create, forget, read, state_option
 from t2s.errors import ConfigError, SetupError
 
 READY_TIMEOUT_S = 180.0
@@ -59,7 +59,7 @@ def up(state: Path, workers: int, cpus: int | None, dashboard_port: int, say: Ca
 
     Raises:
         ConfigError: a number that cannot be.
-        SetupError: the port is taken, the directory holds a cluster, or a node does not start.
+        SetupError: the port is taken, the directory holds a cluster or cannot be written, or a node does not start.
     """
     _check(workers, cpus, dashboard_port)
     each = cpus or max(1, (os.cpu_count() or 1) // (1 + workers))
@@ -67,7 +67,7 @@ def up(state: Path, workers: int, cpus: int | None, dashboard_port: int, say: Ca
     create(cluster)
     try:
         _start(cluster, [HEAD], set(), say)
-        _start(cluster, cluster.names[1:], alive_nodes(cluster) or set(), say)
+        _start(cluster, cluster.names[1:], _counted(cluster), say)
     except BaseException:
         down(state)
         raise
@@ -105,10 +105,12 @@ def mend(state: Path, say: Callable[[str], None]) -> list[str]:
     dead = [node.name for node in found.nodes if not node.is_up]
     if HEAD in dead:
         raise SetupError(
-            f"{state}: the head died, and the cluster with it: t2s cluster down, then t2s cluster up; "
-            "a job goes on with the same t2s submit --id"
+            f"{state}: the head died, and the cluster with it: t2s cluster down{state_option(state)}, then t2s cluster "
+            f"up{state_option(state)}; a job goes on with the same t2s submit --id"
         )
-    before = alive_nodes(found.cluster) or set()  # Ray may not have noticed yet that one of them is dead
+    if not dead:
+        return []
+    before = _counted(found.cluster)  # Ray may not have noticed yet that one of them is dead
     for name in dead:
         end(found.cluster.mark, name)
     _start(found.cluster, dead, before, say)
@@ -128,6 +130,20 @@ def alive_nodes(cluster: Cluster) -> set[str] | None:
         return None
 
 
+def _counted(cluster: Cluster) -> set[str]:
+    """:func:`alive_nodes`, asked until there is an answer: without one, nodes that are there would pass for new ones.
+
+    Raises:
+        SetupError: there is none for :data:`READY_TIMEOUT_S`.
+    """
+    deadline = time.monotonic() + READY_TIMEOUT_S
+    while (found := alive_nodes(cluster)) is None:
+        if time.monotonic() > deadline:
+            raise SetupError(f"the dashboard at {cluster.url} does not answer: see {cluster.state / HEAD}.log")
+        time.sleep(1)
+    return found
+
+
 def _start(cluster: Cluster, names: list[str], before: Set[str], say: Callable[[str], None]) -> None:
     """Start nodes and wait until Ray counts them as alive besides those of ``before``.
 
@@ -136,7 +152,7 @@ def _start(cluster: Cluster, names: list[str], before: Set[str], say: Callable[[
     """
     starts = dict.fromkeys(names, 0)
     deadline = time.monotonic() + READY_TIMEOUT_S
-    while len((alive_nodes(cluster) or set()) - before) < len(names):
+    while True:
         for name in names:
             log = cluster.state / f"{name}.log"
             if members(cluster.mark, name):
@@ -146,6 +162,8 @@ def _start(cluster: Cluster, names: list[str], before: Set[str], say: Callable[[
             say(f"starting {name}{' again' if starts[name] else ''}; log {log}")
             start_node(cluster, name)
             starts[name] += 1
+        if len((alive_nodes(cluster) or set()) - before) >= len(names):
+            return
         if time.monotonic() > deadline:
             raise SetupError(
                 f"{' and '.join(names)}: not ready after {READY_TIMEOUT_S:.0f} s: see {cluster.state}/*.log"
@@ -156,6 +174,8 @@ def _start(cluster: Cluster, names: list[str], before: Set[str], say: Callable[[
 def _check(workers: int, cpus: int | None, dashboard_port: int) -> None:
     if workers < 0 or (cpus is not None and cpus < 1):
         raise ConfigError(f"--workers {workers}, --cpus {cpus}: workers are 0 or more, CPUs of a node 1 or more")
+    if not 1 <= dashboard_port <= 65535:
+        raise ConfigError(f"--dashboard-port {dashboard_port}: a port is 1 to 65535")
     if dashboard_port in RESERVED:
         raise ConfigError(
             f"--dashboard-port {dashboard_port}: Ray keeps {RESERVED.start}-{RESERVED.stop - 1} for itself: "

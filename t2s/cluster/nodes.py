@@ -12,6 +12,7 @@ from pathlib import Path
 
 from t2s.cluster.processes import CLUSTER, NODE
 from t2s.cluster.state import HEAD, Cluster
+from t2s.errors import SetupError
 
 RESERVED = range(10002, 20000)
 """Ray gives these to its worker processes."""
@@ -31,20 +32,26 @@ def start_node(cluster: Cluster, name: str, ip: str | None = None, prefix: Seque
     """Start a node and return at once; its log is ``<state>/<name>.log``.
 
     ``prefix`` is put before the command, as ``ip netns exec NAME`` for a node with a network of its own at ``ip``.
+
+    Raises:
+        SetupError: there is no ``ray`` beside this Python, or the log cannot be written.
     """
     own = [part for flag in _PORTS for part in (f"--{flag}", free_port())]
     command = [*prefix, Path(sys.executable).with_name("ray"), "start", "--block", "--disable-usage-stats",
                "--node-ip-address", ip or cluster.ip, "--num-cpus", cluster.cpus,
                "--min-worker-port", 0, "--max-worker-port", 0, *own, *_role(cluster, name)]  # fmt: skip
-    with (cluster.state / f"{name}.log").open("ab") as log:
-        subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=environment(cluster) | {NODE: name},
-            start_new_session=True,
-        )
+    try:
+        with (cluster.state / f"{name}.log").open("ab") as log:
+            subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment(cluster) | {NODE: name},
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise SetupError(f"{name} cannot be started: {error.filename}: {error.strerror}") from None
 
 
 def _role(cluster: Cluster, name: str) -> list[object]:

@@ -7,9 +7,11 @@ shows it. An id is given away again and a killed parent's children belong to nob
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import psutil
+
+from t2s.errors import SetupError
 
 CLUSTER = "T2S_CLUSTER"
 """Names the cluster in the environment of its processes; the value is random."""
@@ -17,6 +19,8 @@ NODE = "T2S_CLUSTER_NODE"
 """Likewise the node."""
 STOP_TIMEOUT_S = 40.0
 """Ray drains a node for up to 30 s after SIGTERM."""
+KILL_TIMEOUT_S = 20.0
+"""What is killed and still there after this hangs in the kernel, or is another user's."""
 _AGAIN_S = 0.2
 
 
@@ -33,7 +37,11 @@ def find_raylet(mark: str, node: str) -> psutil.Process | None:
 
 
 def end(mark: str, node: str | None = None) -> int:
-    """End a cluster's processes in order, then by force, until none is left; how many there were at first."""
+    """End a cluster's processes in order, then by force, until none is left; how many there were at first.
+
+    Raises:
+        SetupError: one does not even end by force.
+    """
     first = left = members(mark, node)
     told: set[psutil.Process] = set()
     deadline = time.monotonic() + STOP_TIMEOUT_S
@@ -44,11 +52,15 @@ def end(mark: str, node: str | None = None) -> int:
             told.add(process)
         time.sleep(_AGAIN_S)
         left = members(mark, node)
-    while left:
+    deadline = time.monotonic() + KILL_TIMEOUT_S
+    while left and time.monotonic() < deadline:
         for process in left:
             _tell(process.kill)
         psutil.wait_procs(left, timeout=_AGAIN_S)
         left = members(mark, node)
+    if left:
+        ids = ", ".join(str(process.pid) for process in left)
+        raise SetupError(f"process {ids}: does not end by SIGKILL: end it by hand, then run the same again")
     return len(first)
 
 
@@ -98,8 +110,8 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _tell(signal: object) -> None:
+def _tell(signal: Callable[[], object]) -> None:
     try:
-        signal()  # type: ignore[operator]
-    except psutil.NoSuchProcess:
+        signal()
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # gone, or another user's, which is told at the end
         return

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -55,19 +56,26 @@ class Cluster:
 
 
 def create(cluster: Cluster) -> None:
-    """Write the directory; a :class:`SetupError` if it holds a cluster already, dead or alive."""
-    cluster.state.mkdir(parents=True, exist_ok=True)
+    """Write the directory; a :class:`SetupError` if it holds a cluster already, dead or alive, or cannot be written."""
+    path = cluster.state / FILE_NAME
     kept = {name: value for name, value in asdict(cluster).items() if name != "state"}
     try:
-        _write_new(cluster.state / FILE_NAME, json.dumps(kept, indent=1) + "\n", 0o644)
-    except FileExistsError:
-        raise SetupError(
-            f"{cluster.state} holds a cluster already (t2s cluster status): end it with "
-            f"t2s cluster down{_option(cluster.state)}, or give another --state"
-        ) from None
-    (cluster.state / ".gitignore").write_text("*\n", "utf-8")  # git heeds it, and so does the upload of a job
-    cluster.token_file.unlink(missing_ok=True)
-    _write_new(cluster.token_file, secrets.token_hex(32), 0o600)
+        cluster.state.mkdir(parents=True, exist_ok=True)
+        # Before the record, which keeps others out: what fails here leaves nothing that says "a cluster".
+        (cluster.state / ".gitignore").write_text("*\n", "utf-8")  # git heeds it, and so does the upload of a job
+        _write_new(path, json.dumps(kept, indent=1) + "\n", 0o644)
+        cluster.token_file.unlink(missing_ok=True)
+        _write_new(cluster.token_file, secrets.token_hex(32), 0o600)
+    except OSError as error:
+        if isinstance(error, FileExistsError) and error.filename == str(path):
+            option = state_option(cluster.state)
+            raise SetupError(
+                f"{cluster.state} holds a cluster already (t2s cluster status{option}): end it with "
+                f"t2s cluster down{option}, or give another --state"
+            ) from None
+        if error.filename == str(cluster.token_file):
+            path.unlink(missing_ok=True)
+        raise SetupError(f"{error.filename}: {error.strerror}: give another --state") from None
 
 
 def read(state: Path) -> Cluster | None:
@@ -94,8 +102,9 @@ def _write_new(path: Path, text: str, mode: int) -> None:
         stream.write(text)
 
 
-def _option(state: Path) -> str:
-    return "" if state == DEFAULT.absolute() else f" --state {state}"
+def state_option(state: Path) -> str:
+    """`` --state DIR`` for a command to type, nothing for the default one."""
+    return "" if state.absolute() == DEFAULT.absolute() else f" --state {shlex.quote(str(state))}"
 
 
 DEFAULT = Path("runs/cluster")

@@ -18,7 +18,7 @@ from t2s.config.schema import Config
 
 _HEAD = """# Configuration
 
-Generated from `t2s/config/schema.py` by `t2s config docs`; change the docstrings there.
+Generated from `t2s/config/schema` by `t2s config docs`; change the docstrings there.
 
 A setting is `section.key` in a YAML file (`-c FILE`, which may be repeated) or `section.key=value` on the command line.
 Precedence: defaults < files from left to right < `key.path=value`. `t2s config show` prints what results. Unknown keys,

@@ -62,6 +62,7 @@ def adapter(subject: Subject) -> Check:
     from t2s.doctor.services import has_store
     from t2s.model.adapter import check_fits, read_manifest
     from t2s.registry import CHAMPION, resolve_adapter
+    from t2s.serve.beside import check_beside
 
     config = subject.config
     name = config.serve.adapter
@@ -76,7 +77,10 @@ def adapter(subject: Subject) -> Check:
         if name == CHAMPION and "not in registry" in str(error):
             return none_yet
         raise
+    if resolved.path is not None:
+        check_fits(read_manifest(resolved.path), resolved.path, subject.base, config.prompt)
+    check_beside(config, resolved, subject.base)
     if resolved.path is None:
         return warned(f"serve.adapter={name}: the bare base", "t2s train, then serve.adapter=champion")
-    check_fits(read_manifest(resolved.path), resolved.path, subject.base, config.prompt)
-    return passed(f"{name} is {resolved.version or resolved.path.name} in {resolved.path}: whole, and of this base")
+    more = f"; so are {len(config.serve.adapters)} beside it" if config.serve.adapters else ""
+    return passed(f"{name} is {resolved.version or resolved.path.name} in {resolved.path}: whole, of this base{more}")

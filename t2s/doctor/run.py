@@ -35,13 +35,13 @@ def run_checks(config: Config) -> Iterator[Check]:
 
     A check that raises anything is a failed one: the others still run.
     """
-    subject, told = Subject(config), dict[int, str]()
+    subject, told = Subject(config), dict[T2SError, str]()  # the errors themselves: an id is given away again
     for name, check in CHECKS.items():
         try:
             found = check(subject)
         except T2SError as error:
-            found = failed(f"not checked: see {told[id(error)]}" if id(error) in told else str(error), "")
-            told.setdefault(id(error), name)
+            found = failed(f"not checked: see {told[error]}" if error in told else str(error), "")
+            told.setdefault(error, name)
         except Exception as error:  # fault boundary: a library's failure must not hide the other checks
             found = failed(f"the check itself failed: {type(error).__name__}: {error}", "see docs/air-gapped.md#doctor")
         yield replace(found.called(name), found=mask(found.found), cure=mask(found.cure))

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from t2s.config import Config
 from t2s.doctor.check import TIMEOUT_S, Check, Subject, failed, passed, warned
+from t2s.runtime import cluster_address
 
 DASHBOARD = "http://127.0.0.1:8265"
 
@@ -48,7 +49,7 @@ def tracking(subject: Subject) -> Check:
 
 def ray(subject: Subject) -> Check:
     """The Ray that commands would join, or that a local one can be started; the token where one is needed."""
-    address = subject.config.ray.address or os.environ.get("RAY_ADDRESS")
+    address = cluster_address(subject.config)
     problem = _token_problem(bool(address))
     if problem is not None:
         return problem

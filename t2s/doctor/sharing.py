@@ -10,14 +10,13 @@ import stat
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from t2s.cluster.nodes import RESERVED
 from t2s.config import Config
 from t2s.doctor.check import Check, Subject, failed, passed, warned
 from t2s.doctor.services import DASHBOARD, status
-from t2s.masking import tells_secret
+from t2s.masking import MASK, mask_settings, tells_secret
 from t2s.serve.access import TOKEN_VARIABLE, check_address, is_loopback, load_digests
 
-RESERVED = range(10002, 20000)
-"""Ports that Ray gives to its worker processes."""
 MLFLOW_PORT = 5000
 
 
@@ -55,15 +54,25 @@ def exposed(subject: Subject) -> Check:
         listening = [each.laddr for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN]
     except psutil.AccessDenied:
         return warned("this system does not say who listens", "run it as an administrator")
-    public = {address.port for address in listening if not is_loopback(address.ip.removeprefix("::ffff:"))}
-    asked = {port: what for port, what in _services(subject.config).items() if port in public}
-    for port, (name, path) in asked.items():
-        if status(f"http://127.0.0.1:{port}{path}") == 200:
+    services = _services(subject.config)
+    public = {(address.port, _host(address.ip)) for address in listening if address.port in services}
+    public = {(port, host) for port, host in public if host is not None}
+    for port, host in sorted(public):
+        name, path = services[port]
+        if status(f"http://{host}:{port}{path}") == 200:
             cure = "let it listen on 127.0.0.1, or give it a token or a password"
             return failed(f"{name} on port {port} answers everybody who reaches this machine", cure)
-    return passed(
-        f"{len(asked)} services listen to others, and none answers without asking who" if asked else "nothing"
-    )
+    count = len({port for port, _ in public})
+    return passed(f"{count} services listen to others, and none answers without asking who" if count else "nothing")
+
+
+def _host(ip: str) -> str | None:
+    """Where to ask what listens on ``ip``; None for what only this machine reaches."""
+    plain = ip.removeprefix("::ffff:")
+    if is_loopback(plain):
+        return None
+    every = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}
+    return every.get(plain) or (f"[{plain}]" if ":" in plain else plain)
 
 
 def _services(config: Config) -> dict[int, tuple[str, str]]:
@@ -98,5 +107,8 @@ def secrets(subject: Subject) -> Check:
     if config.tracking.uri and tells_secret(config.tracking.uri):
         cure = "leave it out, and set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or PGPASSWORD)"
         return warned("tracking.uri holds a password: whoever sees the command or the file has it", cure)
+    if MASK in str(mask_settings(config.data.options)):
+        cure = "let the pipeline read it from the environment"
+        return warned("data.options holds a secret: whoever sees the command or the file has it", cure)
     where = "serve.token_file" if config.serve.token_file else TOKEN_VARIABLE
     return passed(f"tokens from {where}, no passwords in the settings")

@@ -27,6 +27,11 @@ _FOREIGN = ("auto_mapping", "megatron_config", "modules_to_save", "trainable_tok
 _ALLOWED = {*_NEEDED, "README.md", MANIFEST}
 
 
+def names_directory(reference: str) -> bool:
+    """Whether a setting that names an adapter means a directory, and not an alias, a version number or ``none``."""
+    return "/" in reference or (not reference.isdigit() and Path(reference).is_dir())
+
+
 def attach(model: Any, config: LoraConfig) -> Any:
     """Wrap ``model`` with a fresh, trainable adapter in fp32; the base's weights are frozen.
 

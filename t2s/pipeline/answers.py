@@ -57,11 +57,11 @@ class KeptAnswers:
     def _kept(self, side: str, asked: str, count: int) -> list[Generation] | None:
         try:
             told = json.loads(self.file(side).read_text("utf-8"))
-        except (OSError, ValueError):
+            if told["asked"] != asked or len(told["answers"]) != count:
+                return None
+            return [Generation(**answer) for answer in told["answers"]]
+        except (OSError, ValueError, KeyError, TypeError):  # damaged, or another version's: the side is asked again
             return None
-        if told["asked"] != asked or len(told["answers"]) != count:
-            return None
-        return [Generation(**answer) for answer in told["answers"]]
 
     def _keep(self, side: str, asked: str, answers: Sequence[Generation]) -> None:
         told: dict[str, Any] = {"asked": asked, "answers": [asdict(answer) for answer in answers]}

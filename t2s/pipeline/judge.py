@@ -76,11 +76,11 @@ def _finished(place: Path, sha256: str) -> Evaluation | None:
     try:
         lines = [json.loads(line) for line in (place / PREDICTIONS).read_text("utf-8").splitlines()]
         results = json.loads((place / RESULTS).read_text("utf-8"))
-    except (OSError, ValueError):
+        if results["adapter_sha256"].get("tuned") != sha256 or len(lines) != results["data"]["n"]:
+            return None
+        return Evaluation(lines, results["table"], results)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # half of one, or another version's
         return None
-    if results["adapter_sha256"].get("tuned") != sha256 or len(lines) != results["data"]["n"]:
-        return None
-    return Evaluation(lines, results["table"], results)
 
 
 def _scores(found: Evaluation) -> dict[str, float]:

@@ -17,8 +17,8 @@ from t2s.pipeline.state import FILE_NAME, NAMES, START_FILES, Flags, State
 from t2s.pipeline.summary import sentence, write_summary
 from t2s.pipeline.tracking import PipelineTracker
 from t2s.pipeline.work import Body, Screen, Work
-from t2s.runtime import ray_session
-from t2s.track.files import new_run_dir, write_run_files
+from t2s.runtime import cluster_address, ray_session
+from t2s.track.files import check_name, new_run_dir, write_run_files
 from t2s.track.lock import hold
 
 BODIES: dict[str, Body] = {
@@ -37,7 +37,7 @@ def run_pipeline(config: Config, name: str | None, flags: Flags, start_from: str
     after it.
 
     Raises:
-        ConfigError: other settings than a stage was begun with, another process works on it, the name is taken.
+        ConfigError: other settings than a stage was begun with, another process works on it, the name is taken or none.
         T2SError: what a stage raises; the same call goes on from there.
         KeyboardInterrupt: after ``screen`` was told how to go on.
     """
@@ -46,7 +46,7 @@ def run_pipeline(config: Config, name: str | None, flags: Flags, start_from: str
     run_dir = _existing(config.output_dir, name)
     if run_dir is None:
         fresh = State.new(config.output_dir / (name or "pipeline"), flags)
-        _check(_work(config, fresh, screen), _wanted(fresh, _address(config)))  # before anything is written
+        _check(_work(config, fresh, screen), _wanted(fresh, cluster_address(config)))  # before anything is written
         run_dir = new_run_dir(config.output_dir, "pipeline", name)
     with hold(run_dir):
         state = State.read(run_dir) if (run_dir / FILE_NAME).is_file() else State.new(run_dir, flags)
@@ -69,7 +69,7 @@ def resume_command(run_dir: Path) -> str:
 
 def _existing(output_dir: Path, name: str | None) -> Path | None:
     """The directory of a pipeline that was begun, be it in its first moment."""
-    path = output_dir / name if name else None
+    path = output_dir / check_name(name) if name is not None else None
     if path is None or not path.is_dir():
         return None
     left = {entry.name for entry in path.iterdir()}
@@ -77,12 +77,7 @@ def _existing(output_dir: Path, name: str | None) -> Path | None:
 
 
 def _work(config: Config, state: State, screen: Screen) -> Work:
-    return Work(config, state, screen, _address(config))
-
-
-def _address(config: Config) -> str | None:
-    """Of the cluster: the one that is named, or that this job runs on."""
-    return config.ray.address or os.environ.get("RAY_ADDRESS") or None
+    return Work(config, state, screen, cluster_address(config))
 
 
 def _settle(state: State, config: Config, flags: Flags, start_from: str | None) -> None:

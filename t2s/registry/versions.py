@@ -14,7 +14,7 @@ import yaml
 from t2s.config import Config
 from t2s.gate import EVALUATION, PREDICTIONS, read_answers
 from t2s.generate.regime import describe_decoding
-from t2s.model.adapter import read_manifest
+from t2s.model.adapter import names_directory, read_manifest
 from t2s.registry.store import ADAPTER, CHALLENGER, MAX_TAG_CHARS, SHA256_TAG, Store, Version, open_store
 from t2s.track.files import without_secrets
 from t2s.track.runs import experiment_id
@@ -62,9 +62,10 @@ def resolve_adapter(config: Config, name: str) -> ResolvedAdapter:
     """
     if name == "none":
         return ResolvedAdapter(None, "none", None)
-    if "/" in name or (Path(name).is_dir() and not name.isdigit()):
-        read_manifest(Path(name))
-        return ResolvedAdapter(Path(name).absolute(), Path(name).absolute().as_posix(), None)
+    if names_directory(name):
+        path = Path(name).expanduser().absolute()
+        read_manifest(path)
+        return ResolvedAdapter(path, path.as_posix(), None)
     with open_store(config) as store:
         return _loadable(store, store.named(name))
 

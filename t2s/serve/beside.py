@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 from t2s.config import Config
 from t2s.errors import AdapterError
 from t2s.model.adapter import check_fits, read_manifest
 from t2s.model.base import BaseFiles
 from t2s.registry import ResolvedAdapter, resolve_adapter
+from t2s.runtime import cluster_address
 
 
 def check_beside(config: Config, own: ResolvedAdapter, files: BaseFiles) -> None:
@@ -19,7 +18,7 @@ def check_beside(config: Config, own: ResolvedAdapter, files: BaseFiles) -> None
         SetupError: the engine is not installed, where it will run on this machine.
     """
     settings = config.serve
-    if settings.engine == "vllm" and not (config.ray.address or os.environ.get("RAY_ADDRESS")):
+    if settings.engine == "vllm" and cluster_address(config) is None:
         from t2s.generate.vllm import check_installed
 
         check_installed()

@@ -54,7 +54,7 @@ def read_args(args: dict[str, Any]) -> tuple[Config, str]:
 
 def serve_config(config: Config, generator: str = GENERATOR) -> dict[str, Any]:
     """What ``config`` means in Ray's schema, with absolute paths: the application is built in another directory."""
-    config = _absolute(config)
+    config = pin_paths(config)
     args: dict[str, Any] = {"config": differing(config)}
     if generator != GENERATOR:
         args["generator"] = generator
@@ -78,22 +78,6 @@ def write_serve_config(config: Config, path: Path, generator: str = GENERATOR) -
         path.write_text(_HEAD + yaml.safe_dump(serve_config(config, generator), sort_keys=False), "utf-8")
     except OSError as error:
         raise SetupError(f"--config-out {path}: cannot be written: {error.strerror}") from None
-
-
-def _absolute(config: Config) -> Config:
-    settings = config.serve
-    changes = {
-        "adapter": _absolute_adapter(settings.adapter),
-        "adapters": {name: _absolute_adapter(each) for name, each in settings.adapters.items()},
-        "token_file": settings.token_file.expanduser().resolve() if settings.token_file else None,
-    }
-    return pin_paths(config.model_copy(update={"serve": settings.model_copy(update=changes)}))
-
-
-def _absolute_adapter(name: str) -> str:
-    """A directory's path; an alias, a number and ``none`` mean the same everywhere."""
-    is_directory = "/" in name or (Path(name).is_dir() and not name.isdigit())
-    return str(Path(name).expanduser().resolve()) if is_directory else name
 
 
 def differing(config: Config) -> dict[str, Any]:

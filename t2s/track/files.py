@@ -47,9 +47,7 @@ def refuse_taken(output_dir: Path, name: str | None) -> None:
     """Raise a :class:`ConfigError` if ``name`` is no name, or its directory holds a run; names who works on it."""
     if name is None:
         return
-    if Path(name).name != name or name in ("", ".", ".."):
-        raise ConfigError(f"{name!r} is not a run name: use one name without slashes")
-    path = output_dir / name
+    path = output_dir / check_name(name)
     try:
         is_taken = path.is_dir() and any(path.iterdir())
     except OSError as error:
@@ -57,6 +55,13 @@ def refuse_taken(output_dir: Path, name: str | None) -> None:
     if is_taken:
         refuse_if_held(path)
         raise ConfigError(f"{path} holds another run and is never overwritten: choose another name")
+
+
+def check_name(name: str) -> str:
+    """``name`` if it can be that of a run's directory; a :class:`ConfigError` if it would lead elsewhere."""
+    if Path(name).name != name or name in ("", ".", ".."):
+        raise ConfigError(f"{name!r} is not a run name: use one name without slashes")
+    return name
 
 
 def write_run_files(run_dir: Path, config: Config) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from chaos_rig import MARK, _line, _marked
 from ray import serve
 from timed_engine import TAKES
 
+from t2s.cluster.nodes import free_port
 from t2s.config import Config, load
 from t2s.runtime import ray_session
 from t2s.serve import start, stop
@@ -83,12 +83,6 @@ def made_site(folder: Path, takes_s: float) -> Iterator[Site]:
         patch.delenv("T2S_SERVE_TOKEN", raising=False)
         with ray_session(load([], ["ray.num_cpus=4", f"output_dir={folder}"])):
             yield Site(mark, port, folder)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def running_replicas() -> int:

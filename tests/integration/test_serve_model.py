@@ -18,28 +18,15 @@ from t2s.data.pipelines import build_pipeline
 from t2s.generate import Request, load_generator
 from t2s.generate.engine import Generator
 from t2s.registry import ResolvedAdapter
-from t2s.serve.engine import Engine, Question, Written, inference_for
+from t2s.serve.engine import Engine, inference_for
+from t2s.serve.in_process import InProcess
 from t2s.serve.routes import build_api
 from t2s.serve.run import GENERATOR
-from t2s.serve.schemas import Readiness
 from t2s.serve.service import Service
 from t2s.sql.schema import render_schema
 
 NUM_PROMPTS = 100
 REGIMES: list[Any] = ["unconstrained", "grammar"]
-
-
-class InProcess:
-    """The engine as the service's model, without Ray Serve between."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
-    async def write(self, question: Question) -> Written:
-        return await self.engine.write(question)
-
-    async def readiness(self) -> Readiness:
-        return self.engine.readiness()
 
 
 @pytest.fixture(scope="module")

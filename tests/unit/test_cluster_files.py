@@ -295,6 +295,11 @@ def test_the_policys_conditions_name_the_launchers_cluster_and_region() -> None:
     statements = {each["Sid"]: each for each in json.loads(POLICY.read_text())["Statement"]}
     (own,) = statements["ChangeItsOwn"]["Condition"].values()
     assert own == {"aws:ResourceTag/ray-cluster-name": config["cluster_name"]}
+    # Who may put that tag on any machine may end any machine: only on new ones, and on those that carry it.
+    tags = [name for name, each in statements.items() if "ec2:CreateTags" in as_list(each["Action"])]
+    tagging = {name: statements[name]["Condition"] for name in tags}
+    assert tagging.pop("ChangeItsOwn") == statements["ChangeItsOwn"]["Condition"]
+    assert list(tagging.values()) == [{"StringEquals": {"ec2:CreateAction": "RunInstances"}}]
     (here,) = statements["Start"]["Condition"].values()
     assert here == {"aws:RequestedRegion": config["provider"]["region"]}
     profiles = {each["node_config"]["IamInstanceProfile"]["Name"] for each in config["available_node_types"].values()}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from t2s.cli.console import next_steps
-from t2s.masking import is_secret_name, mask, mask_settings, tells_secret, without_password
+from t2s.masking import is_secret_name, mask, mask_settings, mask_word, tells_secret, without_password
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,8 @@ from t2s.masking import is_secret_name, mask, mask_settings, tells_secret, witho
             "Authorization: Bearer abcdef0123456789",
         ),
         ("key AKIAABCDEFGHIJKLMNOP", "key ***", "key AKIAABCDEFGHIJKLMNOP"),
+        ("Authorization: Basic dTpwdw==", "Authorization: Basic ***", "Authorization: Basic dTpwdw=="),
+        *((f"{token}!", "***!", f"{token}!") for token in (f"github_pat_{'a1' * 12}", f"glpat-{'a1' * 10}")),
     ],
 )
 def test_a_secret_in_a_text_is_masked_and_an_address_still_leads_there(text: str, masked: str, plain: str) -> None:
@@ -66,6 +70,27 @@ def test_settings_lose_passwords_at_any_depth_and_keep_the_rest() -> None:
     assert mask_settings(given) == clean
 
 
+def test_a_setting_with_a_token_under_a_name_that_tells_nothing_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "canary-1")
+    given = {"note": "canary-1", "more": ["hf_" + "a1" * 12, "plain"]}
+    assert mask_settings(given) == {"note": "***", "more": ["***", "plain"]}
+
+
+def test_a_secret_inside_a_mapping_on_the_command_line_is_told() -> None:
+    word = "data.options={name: x, token: hunter2, 'api_key': 'a b', max_tokens: 5}"
+    assert mask_word(word) == "data.options={name: x, token: ***, 'api_key': ***, max_tokens: 5}"
+    assert tells_secret(word) and not tells_secret("data.options={num_train: 64, num_test: 16}")
+
+
+@pytest.mark.parametrize("piece", ["a", "0f", "x://a:", "sk-", "a.b-", "?token="])
+def test_a_long_word_takes_no_time(piece: str) -> None:
+    """A word of 20,000 letters took seconds, and one of a megabyte would have taken hours."""
+    text = piece * (200_000 // len(piece))
+    began = time.process_time()
+    mask(text)
+    assert time.process_time() - began < 5
+
+
 def test_names_of_secrets() -> None:
     secret = (
         "HF_TOKEN",
@@ -73,6 +98,7 @@ def test_names_of_secrets() -> None:
         "AWS_SECRET_ACCESS_KEY",
         "AWS_ACCESS_KEY_ID",
         "MYSQL_PWD",
+        "DB_PASS",
         "data.options.secret",
     )
     plain = ("TOKENIZERS_PARALLELISM", "RAY_AUTH_MODE", "serve.token_file", "inference.max_new_tokens", "KEYBOARD")

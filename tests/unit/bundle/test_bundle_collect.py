@@ -9,18 +9,22 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bundle_rig import NAME, PART, Collect
 
-from t2s.bundle import wheels
+from t2s.bundle import parts, wheels
 from t2s.bundle.parts import parse_size
-from t2s.bundle.sources import data_files
+from t2s.bundle.sources import bundled_config, data_files, model_files
 from t2s.bundle.standalone import INSTALLER, MANIFEST, main
 from t2s.cli.main import run
 from t2s.config import load
 from t2s.errors import ConfigError, DataError, SetupError
+from t2s.model.base import BaseFiles
 
 
 def manifest_of(out: Path) -> dict[str, object]:
@@ -169,6 +173,84 @@ def test_one_file_takes_the_databases_along_that_it_names(tmp_path: Path) -> Non
     (tmp_path / "own.jsonl").write_text('{"database": "../a.db"}\n')
     with pytest.raises(DataError, match=r"own\.jsonl:1: .*put it there"):
         data_files(load([], given[:2]).data)
+
+
+@pytest.mark.parametrize("change", [lambda file: file.open("a").write("x" * 99), lambda file: file.write_text("")])
+def test_a_file_that_changes_while_it_is_bundled_is_named_and_no_other_is_cut_short(
+    change: Callable[[Path], object], collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts have the sizes of the beginning: a file that grew cost the last one its end, with a hash that fits."""
+    file, write = tmp_path / "shop" / "train.jsonl", parts._part
+    file.write_text('{"question": "x"}\n' * 900)
+
+    def change_and_write(out: Path, *given: Any) -> Any:
+        if not list(out.glob("part-*")):
+            change(file)
+        return write(out, *given)
+
+    monkeypatch.setattr(parts, "_part", change_and_write)
+    with pytest.raises(SetupError, match=r"train\.jsonl: changed while it was bundled"):
+        collect()
+    assert not (tmp_path / "bundle" / MANIFEST).exists()
+
+
+def test_what_the_installation_would_refuse_is_refused_here(collect: Collect, tmp_path: Path) -> None:
+    (tmp_path / "shop" / "back\\slash.jsonl").write_text("{}")
+    with pytest.raises(DataError, match=r"slash\.jsonl.*rename it"):
+        collect()
+
+
+def test_a_file_of_ones_own_that_is_called_like_a_part_stays(collect: Collect, tmp_path: Path) -> None:
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "part-list.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"part-list\.txt"):
+        collect()
+    assert (tmp_path / "bundle" / "part-list.txt").read_text() == "mine"
+
+
+def test_a_model_file_is_taken_by_its_name_and_not_as_a_pattern(tmp_path: Path) -> None:
+    for name in ("tiny[Q4].gguf", "tinyQ.gguf", "config.json"):
+        (tmp_path / name).write_text("{}")
+    found = model_files(BaseFiles("tiny", tmp_path, "tiny[Q4].gguf", "0"))
+    assert sorted(found) == ["model/config.json", "model/tiny[Q4].gguf"]
+
+
+def test_lines_that_are_no_text_are_one_line_and_left_out_where_the_settings_say_so(tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_bytes(b'{"schema": "TABLE: t ( a (real) )"}\n\xff\xfe{}\n')
+    given = ["data.pipeline=jsonl", f"data.path={file}"]
+    with pytest.raises(DataError, match=r"own\.jsonl:2: not UTF-8"):
+        data_files(load([], given).data)
+    assert sorted(data_files(load([], [*given, "data.skip_bad=true"]).data)[0]) == ["data/own.jsonl"]
+
+
+def test_the_settings_that_go_along_name_no_place_of_this_machine(tmp_path: Path) -> None:
+    own = ["serve.adapter=runs/x/adapter", f"serve.adapters={{one: {tmp_path}, two: '7'}}", f"output_dir={tmp_path}"]
+    found = bundled_config(load([], own))
+    assert found["serve"]["adapter"] == "champion" and found["serve"]["adapters"] == {"two": "7"}  # type: ignore[index]
+    assert str(tmp_path) not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("told", "origin"),
+    [
+        (None, "t2s==1.0"),
+        ({"url": "file:///home/me/my%20t2s", "dir_info": {}}, "/home/me/my t2s"),
+        (
+            {"url": "https://host/t2s.git", "vcs_info": {"vcs": "git", "commit_id": "ab12"}},
+            "git+https://host/t2s.git@ab12",
+        ),
+        ({"url": "https://host/t2s.whl", "archive_info": {}}, "https://host/t2s.whl"),
+    ],
+)
+def test_a_package_is_got_again_from_where_it_came_and_not_by_its_name(
+    told: object, origin: str, tmp_path: Path
+) -> None:
+    """From a repository it was sought in the index, where somebody else may have its name."""
+    (tmp_path / "METADATA").write_text("Metadata-Version: 2.1\nName: t2s\nVersion: 1.0\n")
+    if told:
+        (tmp_path / "direct_url.json").write_text(json.dumps(told))
+    assert wheels.origin_of(metadata.PathDistribution(tmp_path)) == origin
 
 
 def test_a_link_in_the_data_is_refused(collect: Collect, tmp_path: Path) -> None:

@@ -114,6 +114,10 @@ def lie_about_a_file(bundle: Path, manifest: dict[str, Any]) -> None:
         (tell("requirements", ["--index-url=http://evil"]), 3, "no name==version"),
         (tell("requirements", ["t2s @ file:///evil"]), 3, "no name==version"),
         (lie_about_a_file, 3, "is not the file that was collected"),
+        (tell("unpacked", "much"), 3, "unpacked is no number"),
+        (tell("glibc", 2.3), 3, "glibc no version"),
+        (tell("config", ["x"]), 3, "not a manifest"),
+        (tell("config", {"model": "x"}), 3, "sections of settings"),
         (tell("unpacked", 1 << 60), 4, "no space"),
         (tell("python", "2.7"), 4, "run install.py with python2.7"),
         (tell("platform", "plan9-mips"), 4, "the bundle is for plan9-mips"),
@@ -165,6 +169,7 @@ def test_an_interruption_or_a_full_disk_in_the_middle_takes_back_what_was_begun(
     made, places = collect(), Places(tmp_path / "new" / "home", data=tmp_path / "data" / "shop")
 
     def fail(*_: object) -> None:
+        (places.to / "config.yaml").write_text("half")
         raise error
 
     monkeypatch.setattr(standalone, "_write_config", fail)  # the last step: all else has its name by then

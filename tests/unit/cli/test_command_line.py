@@ -33,6 +33,11 @@ def test_help_and_import_load_neither_torch_nor_ray_nor_mlflow() -> None:
         (["evaluate", "--split", "tset"], 2, "did you mean 'test'"),
         (["submit", "tran"], 2, "train"),
         (["train", "model.name=./absent"], 2, "absent"),
+        (["train", "--dry-run", "--resume", "last"], 2, "--dry-run and --resume do not go together"),
+        (["train", "--dry-run", "--promote"], 2, "--dry-run and --promote do not go together"),
+        (["search", "--report", "runs/x", "--resume", "last"], 2, "--report and --resume do not go together"),
+        (["quickstart", "data.pipeline=jsonl", "data.path=own.jsonl"], 2, "t2s pipeline"),
+        (["quickstart", "serve.host=0.0.0.0"], 2, "serve.token_file"),
     ],
 )
 def test_bad_input_ends_in_one_message_and_the_documented_code(

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,11 +19,12 @@ sys.path.append(str(Path(__file__).parents[2]))
 from tiny_model import save_tiny_model
 
 from t2s.cli.main import run
+from t2s.cluster.nodes import free_port
 from t2s.config import load
 from t2s.doctor import learning, machine, packages, services, sharing
 from t2s.doctor import run as doctor
 from t2s.doctor.check import Check, Subject
-from t2s.errors import T2SError
+from t2s.errors import SetupError, T2SError
 from t2s.runtime import pin_paths
 
 Look = Callable[..., Check]
@@ -93,12 +95,6 @@ def answering() -> Iterator[Callable[..., int]]:
     for server in servers:
         server.shutdown()
         server.server_close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def install(folder: Path, name: str, *requires: str) -> None:
@@ -215,6 +211,8 @@ def test_an_adapter_that_may_not_be_served(look: Look, tmp_path: Path) -> None:
     (tmp_path / "bad" / "adapter_model.bin").write_bytes(b"\x80\x04.")
     found = look(learning.adapter, f"serve.adapter={tmp_path / 'bad'}")
     assert found.state == "fail" and "adapter_model.bin does not belong" in found.found
+    found = look(learning.adapter, "serve.adapter=none", f"serve.adapters={{other: {tmp_path / 'bad'}}}")
+    assert found.state == "fail" and found.found.startswith("serve.adapters.other: ")
 
 
 def test_an_mlflow_that_is_away_or_broken(
@@ -294,6 +292,40 @@ def test_a_service_that_answers_the_world(look: Look, answering: Callable[..., i
     assert found.state == "fail" and "the endpoint" in found.found
 
 
+def test_a_service_is_asked_at_the_address_that_it_listens_on(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked on loopback, what listens on one public address alone did not answer, and passed."""
+    import psutil
+
+    asked: list[str] = []
+
+    def listen(*addresses: str) -> None:
+        found = [SimpleNamespace(ip=address, port=8123) for address in addresses]
+        there = [SimpleNamespace(laddr=each, status=psutil.CONN_LISTEN) for each in found]
+        monkeypatch.setattr(psutil, "net_connections", lambda kind: there)
+
+    monkeypatch.setattr(sharing, "status", lambda url: asked.append(url) or (200 if "10.1.2.3" in url else None))
+    listen("10.1.2.3")
+    assert look(sharing.exposed, "serve.port=8123").state == "fail"
+    listen("127.0.0.1", "::1", "::", "fd00::7", "::ffff:0.0.0.0")
+    assert look(sharing.exposed, "serve.port=8123").found.startswith("1 services listen")
+    hosts = {url.removeprefix("http://").partition("/")[0] for url in asked}
+    assert hosts == {"10.1.2.3:8123", "[::1]:8123", "[fd00::7]:8123", "127.0.0.1:8123"}
+
+
+def test_two_checks_that_fail_for_reasons_of_their_own_say_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that is gone gives its id away: the next one passed for the same and hid what it had to say."""
+
+    def failing(text: str) -> Callable[[Subject], Check]:
+        def check(subject: Subject) -> Check:
+            raise SetupError(text)
+
+        return check
+
+    names = [f"check-{number}" for number in range(8)]
+    monkeypatch.setattr(doctor, "CHECKS", {name: failing(name) for name in names})
+    assert [check.found for check in doctor.run_checks(load([]))] == names
+
+
 def test_secrets_that_others_may_read(look: Look, tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("a-token-of-enough-length\n")
@@ -304,6 +336,8 @@ def test_secrets_that_others_may_read(look: Look, tmp_path: Path) -> None:
     assert found.state == "warn" and found.cure == f"chmod 600 {file}"
     found = look(sharing.secrets, "tracking.uri=postgresql://u:canary@h/db")
     assert found.state == "warn" and "canary" not in found.found and "PGPASSWORD" in found.cure
+    found = look(sharing.secrets, "data.options={num_train: 64, api_token: canary}")
+    assert found.state == "warn" and "data.options" in found.found and "canary" not in found.found
 
 
 def test_a_disk_that_is_full_and_too_little_shared_memory(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:

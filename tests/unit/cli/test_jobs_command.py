@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from t2s.cli import job_client
 from t2s.cli.job_client import attempts, connect, exit_code, find_job
-from t2s.cli.job_entry import JOB, as_job, read_arguments, run_job, tracking_of
+from t2s.cli.job_entry import JOB, as_job, job_id, read_arguments, run_job, tracking_of
+from t2s.cli.main import run
 from t2s.cli.submit import Job, _settle, submit
 from t2s.errors import ConfigError, RunError, SetupError
 from t2s.track.lock import hold
@@ -37,6 +39,8 @@ class Info:
     start_time: int = 0
     driver_exit_code: int | None = None
     message: str = ""
+    metadata: dict[str, str] = field(default_factory=dict)
+    end_time: int = 0
 
 
 @dataclass
@@ -86,6 +90,18 @@ def test_a_job_is_found_by_its_id_its_attempt_or_not_with_a_near_one() -> None:
 )
 def test_the_exit_code_of_a_job_is_the_commands(state: str, code: int | None, expected: int) -> None:
     assert exit_code(Cluster([Info("a", Status(state), driver_exit_code=code)]), "a") == expected
+
+
+def test_what_is_shown_of_jobs_of_others_holds_no_secret_and_moves_no_cursor(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = "python x.py tracking.uri=http://u:canary@h --token=canary \x1b[2J"
+    there = Cluster([Info("a", Status("FAILED"), command, message="http://u:canary@h refused")])
+    monkeypatch.setattr(job_client, "connect", lambda address: there)
+    for words in (["list"], ["list", "--json"], ["status", "a"], ["status", "a", "--json"]):
+        assert run(["jobs", *words]) == 0
+        said = capsys.readouterr().out
+        assert "canary" not in said and "\x1b" not in said and "x.py" in said
 
 
 def test_a_job_that_never_ran_says_why() -> None:
@@ -152,8 +168,34 @@ def test_results_never_stay_in_the_directory_that_goes_with_the_job(
 ) -> None:
     told = as_job("train", [], {JOB: "n", "T2S_ROOT": str(tmp_path)})
     assert told == [f"output_dir={tmp_path}/runs", f"data.cache_dir={tmp_path}/runs/cache", "--name", "n"]
+    environment = {JOB: "n", "T2S_ROOT": str(tmp_path)}
+    told = as_job("evaluate", ["output_dir=/disk/runs"], environment)
+    assert told == ["output_dir=/disk/runs", f"data.cache_dir={tmp_path}/runs/cache"], "the data lies there"
+    monkeypatch.setenv("HOME", "/home/me")
+    told = as_job("train", ["output_dir=~/runs", "data.cache_dir=~/c"], environment)
+    assert told == ["output_dir=~/runs", "data.cache_dir=~/c", "--name", "n"], (
+        "a home is no part of the job's directory"
+    )
     monkeypatch.setenv(JOB, "n")
     monkeypatch.delenv("T2S_ROOT", raising=False)
+    assert run_job("train", []) == 2
+    assert "output_dir=runs is in the job's own directory" in capsys.readouterr().err
+
+
+def test_a_job_that_was_submitted_by_hand_loses_its_results_as_little(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``ray job submit -- python jobs/train.py``, as each of these files says, wrote them into the job's own copy."""
+    from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+    from ray.dashboard.modules.job.common import JOB_ID_METADATA_KEY
+
+    told = {RAY_JOB_CONFIG_JSON_ENV_VAR: json.dumps({"metadata": {JOB_ID_METADATA_KEY: "raysubmit_1"}})}
+    assert job_id(told) == "raysubmit_1" and job_id({**told, JOB: "nightly"}) == "nightly"
+    assert job_id({}) is None and job_id({RAY_JOB_CONFIG_JSON_ENV_VAR: "{}"}) is None
+    monkeypatch.delenv(JOB, raising=False)
+    monkeypatch.delenv("T2S_ROOT", raising=False)
+    monkeypatch.setenv(*next(iter(told.items())))
+    monkeypatch.chdir(tmp_path)
     assert run_job("train", []) == 2
     assert "output_dir=runs is in the job's own directory" in capsys.readouterr().err
 

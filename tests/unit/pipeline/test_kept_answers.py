@@ -86,6 +86,7 @@ def test_half_a_file_of_answers_is_none(
     models = Models()
     keeper = KeptAnswers(tmp_path, models)
     keeper(load([]), adapters, requests)
-    keeper.file("base").write_text(keeper.file("base").read_text()[:40])
-    keeper(load([]), adapters, requests)
-    assert models.asked[3:] == ["base"]
+    for damaged in (keeper.file("base").read_text()[:40], "[]", '{"answers": [1]}'):
+        keeper.file("base").write_text(damaged)
+        keeper(load([]), adapters, requests)
+    assert models.asked[3:] == ["base"] * 3

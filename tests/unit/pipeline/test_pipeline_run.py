@@ -207,3 +207,12 @@ def test_without_any_champion_there_is_nothing_to_deploy(
 ) -> None:
     state = deployed(tmp_path, stages, monkeypatch, REFUSED | {"champion": None}, RAY_ADDRESS="127.0.0.1:1")
     assert state["deploy"].state == "skipped" and "there is no champion" in state["deploy"].result["reason"]
+
+
+def test_a_name_leads_to_no_pipeline_elsewhere(tmp_path: Path, stages: Stages) -> None:
+    """Its stages would have had their directories in another place than the one that they were looked for in."""
+    go(tmp_path / "theirs")
+    with pytest.raises(ConfigError, match="is not a run name"):
+        config = config_of(tmp_path / "mine", "training.report_to=none")
+        run.run_pipeline(config, "../theirs/p", Flags(), "train", Silent())
+    assert len(stages.done) == 5

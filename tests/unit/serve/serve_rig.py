@@ -18,9 +18,9 @@ from t2s.generate import Generation, Request
 from t2s.generate.core import BASE
 from t2s.registry import ResolvedAdapter
 from t2s.serve.access import digest
-from t2s.serve.engine import Engine, Question, Written
+from t2s.serve.engine import Engine
+from t2s.serve.in_process import InProcess
 from t2s.serve.routes import build_api
-from t2s.serve.schemas import Readiness
 from t2s.serve.service import Service
 
 SCHEMA = "TABLE: employees ( id (real), name (text), salary (real) )"
@@ -105,19 +105,6 @@ def load_generator(config: Config, adapter: Path | None) -> Rules:
     return LOADED[-1]
 
 
-class Local:
-    """An engine in this process as the service's model."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-
-    async def write(self, question: Question) -> Written:
-        return await self.engine.write(question)
-
-    async def readiness(self) -> Readiness:
-        return self.engine.readiness()
-
-
 class Rig:
     """The application over a database of nine employees, and what is inside it."""
 
@@ -130,7 +117,7 @@ class Rig:
         self.config = load([], [*fixed, "model.name=rules", *settings])
         self.engine = Engine(self.config, ResolvedAdapter(Path("/"), "7", "run7"), f"{__name__}:load_generator")
         self.rules = LOADED[-1]
-        self.service = Service(self.config, model or Local(self.engine), self.engine.adapter)
+        self.service = Service(self.config, model or InProcess(self.engine), self.engine.adapter)
         self.api = build_api(self.service, (digest(token),) if token else ())
 
     def ask(self, method: str, path: str, **given: Any) -> httpx.Response:

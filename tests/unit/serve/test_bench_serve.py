@@ -5,37 +5,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import socket
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from serve_rig import SCHEMA, TOKEN, Rig
 
 from t2s.cli.main import run
 from t2s.errors import DataError, SetupError
 from t2s.serve.bench import Load, completions_url, default_prompts, measure, percentiles, read_prompts
+from t2s.serve.in_process import served
 
 OURS = [[{"role": "system", "content": SCHEMA}, {"role": "user", "content": "highest salary?"}]]
-
-
-@contextmanager
-def served(api: Any) -> Iterator[str]:
-    """``api`` on a free port, for the block."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(uvicorn.Config(api, log_level="critical", lifespan="off"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join(10)
 
 
 def misbehaving(*turns: Any) -> Any:

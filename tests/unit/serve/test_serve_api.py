@@ -9,11 +9,12 @@ from typing import Any
 import duckdb
 import httpx
 import pytest
-from serve_rig import SCHEMA, Local, Rig
+from serve_rig import SCHEMA, Rig
 from starlette.exceptions import HTTPException
 
 from t2s.generate import Generation
 from t2s.serve.engine import Question, Written
+from t2s.serve.in_process import InProcess
 from t2s.serve.service import RETRY
 
 ON_FIRM = {"database": "firm", "table": "employees"}
@@ -69,7 +70,7 @@ def test_a_batch_has_a_length(rig: Rig, count: int) -> None:
     assert response.status_code == 422 and "\n" not in response.json()["error"]
 
 
-class Counting(Local):
+class Counting(InProcess):
     now = most = 0
 
     async def write(self, question: Question) -> Written:
@@ -88,7 +89,7 @@ def test_a_batch_alone_cannot_fill_the_queue(tmp_path: Path) -> None:
     assert len(response.json()["answers"]) == 20 and model.most == rig.service.config.serve.at_once == 2
 
 
-class Full(Local):
+class Full(InProcess):
     async def write(self, question: Question) -> Written:
         raise HTTPException(429, "too many questions are waiting", RETRY)
 
@@ -216,7 +217,7 @@ def test_readiness_asks_the_model(tmp_path: Path) -> None:
     assert rig.ask("GET", "/readyz").status_code == 503 and rig.ask("GET", "/healthz").status_code == 200
 
 
-class Away(Local):
+class Away(InProcess):
     async def readiness(self) -> Any:
         raise HTTPException(503, "the model's process went away", RETRY)
 
