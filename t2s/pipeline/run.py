@@ -131,6 +131,7 @@ def _run(work: Work, wanted: list[str]) -> None:
         tracker.finish("FAILED", _page(work))
         raise
     tracker.finish("FINISHED", _page(work))
+    state.tell()
 
 
 def _page(work: Work) -> Path | None:
@@ -199,4 +200,7 @@ def _tell_done(work: Work) -> None:
     if url is not None and not deploy.is_there(url):
         work.screen.say(f"{url} does not answer from here; deploy again: {resume_command(state.run_dir)} --from deploy")
     work.screen.say("nothing is left to do")
-    _page(work)
+    page = _page(work)
+    if not state.is_told:  # it was killed after its last stage
+        PipelineTracker(work.config, state).finish("FINISHED", page)
+        state.tell()

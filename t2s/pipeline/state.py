@@ -68,10 +68,12 @@ class Stage:
 class State:
     """A pipeline's record; every change is on disk when the method returns."""
 
-    def __init__(self, run_dir: Path, flags: Flags, stages: list[Stage], created: float) -> None:
+    def __init__(self, run_dir: Path, flags: Flags, stages: list[Stage], created: float, is_told: bool = False) -> None:
         self.run_dir = run_dir
         self.flags = flags
         self.created = created
+        self.is_told = is_told
+        """Whether MLflow knows that all stages ended: a pipeline can be killed between its last stage and that."""
         self._stages = {stage.name: stage for stage in stages}
 
     @classmethod
@@ -88,7 +90,7 @@ class State:
             stages = [Stage(**stage) for stage in told["stages"]]
             if [stage.name for stage in stages] != list(NAMES):
                 raise ValueError(f"stages {[stage.name for stage in stages]}")
-            return cls(run_dir, Flags(**told["flags"]), stages, float(told["created"]))
+            return cls(run_dir, Flags(**told["flags"]), stages, float(told["created"]), bool(told.get("told")))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path}: cannot be read as a pipeline's record: {error}; start a new pipeline") from None
 
@@ -152,10 +154,17 @@ class State:
         """Forget a stage and those after it. What they left stays where it is: they get new directories."""
         for later in NAMES[NAMES.index(name) :]:
             self._stages[later] = Stage(later)
+        self.is_told = False
+        self.write()
+
+    def tell(self) -> None:
+        """MLflow knows of the end."""
+        self.is_told = True
         self.write()
 
     def _change(self, name: str, **changes: Any) -> None:
         self._stages[name] = dataclasses.replace(self._stages[name], **changes)
+        self.is_told = False
         self.write()
 
     def _free_place(self, name: str) -> str:
@@ -174,6 +183,7 @@ class State:
             "created": self.created,
             "written": time.time(),
             "flags": dataclasses.asdict(self.flags),
+            "told": self.is_told,
             "stages": [dataclasses.asdict(stage) for stage in self.stages],
         }
 

@@ -86,6 +86,25 @@ def test_the_same_command_again_does_nothing_and_says_so(tmp_path: Path, stages:
     assert again["train"].sittings == 1 and (tmp_path / "p" / "summary.html").is_file()
 
 
+def test_a_pipeline_killed_after_its_last_stage_is_told_as_ended_by_the_next(
+    tmp_path: Path, stages: Stages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends: list[str] = []
+
+    def finish(self: Any, status: str, page: Path | None) -> None:
+        ends.append(status)
+        if len(ends) == 1:
+            raise MemoryError  # as good as a kill: nothing that is ours catches it
+
+    monkeypatch.setattr(run.PipelineTracker, "finish", finish)
+    with pytest.raises(MemoryError):
+        go(tmp_path)
+    assert State.read(tmp_path / "p").is_finished
+    for _ in range(2):
+        assert "nothing is left to do" in go(tmp_path)[1]
+    assert stages.done == list(NAMES) and ends == ["FINISHED", "FINISHED"], "told once more, and not a third time"
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stage_that_fails_is_taken_up_and_those_before_it_are_not_done_again(
     tmp_path: Path, stages: Stages, name: str
