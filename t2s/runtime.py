@@ -32,8 +32,10 @@ def ray_session(config: Config) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Ray Train and Tune print what t2s shows itself; their warnings still come through.
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-    # A stopped trial's CPUs come back only when Ray's cleaner finds them; the next one may wait longer than 60 s.
-    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "300")
+    # A stopped trial's CPUs come back only when Ray's cleaner finds them; the next one may wait longer than 60 s. An
+    # elastic training that lost a node waits as long for a worker there before it goes on with those that are left.
+    patience_s = "300" if isinstance(config.training.num_workers, int) else "60"
+    os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", patience_s)
     address = cluster_address(config)
     if not address and "ray" not in sys.modules:
         # A local Ray asks for a token by default and warns that it does; asked for by name, it is silent. It reads that
