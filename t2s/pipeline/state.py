@@ -217,13 +217,21 @@ def clear_start(place: Path) -> None:
         (place / name).unlink()
 
 
+def _is_unfinished(run_dir: Path) -> bool:
+    """A damaged record of another pipeline must not hide the one that is looked for."""
+    try:
+        return not State.read(run_dir).is_finished
+    except RunError:
+        return False
+
+
 def find_pipeline(run: str, output_dir: Path) -> Path:
     """The directory of a pipeline: a path, a name below ``output_dir``, or ``last``, the newest unfinished one."""
     from t2s.errors import suggest
 
     found = sorted(output_dir.glob(f"*/{FILE_NAME}")) if output_dir.is_dir() else []
     if run == "last":
-        unfinished = [path for path in found if not State.read(path.parent).is_finished]
+        unfinished = [path for path in found if _is_unfinished(path.parent)]
         if not unfinished:
             raise ConfigError(f"--resume last: no unfinished pipeline in {output_dir}")
         return max(unfinished, key=lambda path: path.stat().st_mtime).parent.resolve()

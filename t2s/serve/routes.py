@@ -102,8 +102,9 @@ def _add_chat(api: FastAPI, service: Service) -> None:
 
     @api.get("/v1/models", responses=failures)
     async def models() -> dict[str, Any]:
-        """What ``model`` may be, in OpenAI's form."""
-        return chat.models([service.adapter.version, *service.names[1:]], started)
+        """What ``model`` may be, in OpenAI's form: of the configured names, those that the model answers to."""
+        held = (await service.ready()).adapters
+        return chat.models([service.adapter.version, *(name for name in service.names[1:] if name in held)], started)
 
     @api.post("/v1/chat/completions", responses=failures)
     async def chat_completions(asked: Chat) -> Any:

@@ -82,6 +82,8 @@ def test_a_pipeline_is_found_by_path_by_name_and_as_the_last_unfinished(tmp_path
     make_state(tmp_path / "one", done=5)
     make_state(tmp_path / "two", done=3)
     assert find_pipeline("p", tmp_path / "two") == find_pipeline(str(tmp_path / "two" / "p"), tmp_path / "one")
+    (tmp_path / "two" / "damaged").mkdir()
+    (tmp_path / "two" / "damaged" / FILE_NAME).write_text("{")
     assert find_pipeline("last", tmp_path / "two") == tmp_path / "two" / "p"
     with pytest.raises(ConfigError, match="no unfinished pipeline"):
         find_pipeline("last", tmp_path / "one")
