@@ -41,8 +41,9 @@ class SQLModel:
         self._engine.batcher.wait_s = settings.batch_wait_timeout_s
 
     async def check_health(self) -> None:
-        """Raise if the engine is stuck: Ray Serve then starts another copy in place of this one."""
+        """Raise if the engine is stuck or broken: Ray Serve then starts another copy in place of this one."""
         self._pulse.check()
+        self._engine.check_health()
 
     async def write(self, question: Question) -> Written:
         """The model's SQL; raises the :class:`t2s.errors.T2SError` that this question alone caused."""

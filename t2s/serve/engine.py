@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from t2s.config import Config, InferenceConfig
-from t2s.errors import AdapterError, ConfigError, DataError, T2SError
+from t2s.errors import AdapterError, ConfigError, DataError, RunError, T2SError
 from t2s.generate.core import BASE, Generation, HoldsAdapters, Request
 from t2s.generate.regime import decoding_regime
 from t2s.registry import ResolvedAdapter, resolve_adapter
@@ -22,6 +22,7 @@ from t2s.serve.batcher import Batcher, Result
 from t2s.serve.schemas import AdapterInfo, Readiness, Regime
 from t2s.sql.core import Schema
 
+MAX_FAILURES = 3
 GUIDED_CANDIDATES = 3
 """Of the regime ``guided``, where the configuration does not ask for more."""
 ENGINES = {"transformers": "t2s.generate:load_generator", "vllm": "t2s.generate.vllm:load_generator"}
@@ -78,6 +79,7 @@ class Engine:
             self._load_apart(resolved)
         else:
             self._install(self._factory(config, resolved.path), resolved)
+        self._failures = 0
         self.batcher = Batcher(self._generate, config.serve.max_batch_size, config.serve.batch_wait_timeout_s)
 
     async def write(self, question: Question) -> Written:
@@ -88,6 +90,14 @@ class Engine:
         if isinstance(result, T2SError):
             raise result
         return Written(result, adapter, decoding_regime(inference_for(question.regime, self._config.inference)))
+
+    def check_health(self) -> None:
+        """A :class:`RunError` once :data:`MAX_FAILURES` batches in a row failed by no question's own error.
+
+        A GPU after a device-side assertion, or vLLM whose core has died, answers nothing any more and does not end.
+        """
+        if self._failures >= MAX_FAILURES:
+            raise RunError(f"the engine failed {self._failures} times in a row; its log says why")
 
     def swap(self, resolved: ResolvedAdapter, name: str | None = None) -> None:
         """Answer with another adapter under ``name``, or ``serve.adapter``. It is read (or, where it is merged, loaded
@@ -149,7 +159,12 @@ class Engine:
     def _generate(self, regime: Hashable, requests: Sequence[Request]) -> list[tuple[Result, AdapterInfo]]:
         means = [self._meaning(request.adapter) for request in requests]
         known = [replace(r, adapter=m.key) for r, m in zip(requests, means, strict=True) if m is not None]
-        results = iter(self._attempt(self._way(regime), known) if known else ())
+        try:
+            results = iter(self._attempt(self._way(regime), known) if known else ())
+        except Exception:  # counted, and told to those who asked
+            self._failures += 1
+            raise
+        self._failures = 0
         return [
             (AdapterError(f"no adapter {request.adapter!r} here any more"), self.adapter)
             if served is None

@@ -12,6 +12,7 @@ import pytest
 from serve_rig import SCHEMA, Rig
 from starlette.exceptions import HTTPException
 
+from t2s.errors import RunError
 from t2s.generate import Generation
 from t2s.serve.engine import Question, Written
 from t2s.serve.in_process import InProcess
@@ -173,6 +174,19 @@ def test_a_question_beyond_the_models_context_is_refused_and_its_neighbours_are_
     assert (one.status_code, one.json()) == (422, {"error": "the prompt has 9000 tokens"})
     refused, answered = both.json()["answers"]
     assert refused["error"] == "the prompt has 9000 tokens" and answered["verdict"] == "not_executed"
+
+
+def test_an_engine_that_only_fails_is_reported_and_one_that_answers_between_is_not(tmp_path: Path) -> None:
+    rig = Rig(tmp_path)
+
+    def ask(*words: str) -> list[int]:
+        return [rig.post("/v1/sql", {"question": word, "schema": SCHEMA}).status_code for word in words]
+
+    assert ask("bug", "bug", "salary", "bug", "impossible", "bug", "bug") == [500, 500, 200, 500, 422, 500, 500]
+    rig.engine.check_health()
+    assert ask("bug") == [500]
+    with pytest.raises(RunError, match="failed 3 times in a row"):
+        rig.engine.check_health()
 
 
 def test_draining_finishes_what_is_under_way_and_refuses_the_rest(tmp_path: Path) -> None:
