@@ -9,8 +9,9 @@ quickstart: .venv/model
 	$(BIN)/t2s quickstart
 
 # Tests that start a Ray wait more than they compute: the others run beside them, and a target's output comes whole.
-RAY_TESTS := $(patsubst %,tests/integration/test_%.py,cluster data_parallel infer_files_and_terminal infer_workers notebook \
-    pipeline registry_promote search_path search_workers serve serve_config serve_model survival whole_path workers)
+# (The notebook starts one too; there it makes both halves as long. Two at once are fine on two cores, three are not.)
+RAY_TESTS := $(patsubst %,tests/integration/test_%.py,cluster data_parallel infer_files_and_terminal infer_workers pipeline \
+    registry_promote search_path search_workers serve serve_config serve_model survival whole_path workers)
 
 test: .venv/dev
 	$(MAKE) --no-print-directory -k -j2 --output-sync=target test-ray test-rest

@@ -29,7 +29,8 @@ def test_promote_asks_all_three_the_same_refuses_forces_and_goes_back(
         save_adapter(attach(model, lora), tmp_path / f"run{number}" / "adapter", files, config.prompt, {})
 
     def promote(*arguments: str) -> tuple[int, str]:
-        code = run(["promote", *arguments, "--max-samples", "4", *words])
+        asks = {"--force", "--rollback", "--evaluation"}.isdisjoint(arguments)
+        code = run(["promote", *arguments, *(("--max-samples", "4") if asks else ()), *words])
         said = capsys.readouterr()
         assert "Traceback" not in said.err
         return code, said.out + said.err
