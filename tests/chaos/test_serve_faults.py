@@ -126,7 +126,8 @@ def adapter_of(folder: Path, weights: str) -> Path:
 
 
 def test_five_times_too_much_load_is_shed(site: Site, record_row: Record) -> None:
-    config = site.config("serve.max_batch_size=4")
+    # A request through Ray Serve takes 22 ms of CPU here: much more than 20 a second would fill the machine, not the queue.
+    config = site.config("serve.max_batch_size=2")
     rate, seconds = 5 * config.serve.max_batch_size / TAKES_S, 20
     with site.deployed(config):
         calm = asyncio.run(measure(Load(site.url, "t2s", PROMPT, 20, 1))).summary()["answered_ms"]
@@ -142,13 +143,13 @@ def test_five_times_too_much_load_is_shed(site: Site, record_row: Record) -> Non
         looker.join()
         recovered_s = wait_until(lambda: calm_again(site, calm["p50"]), 10)
     assert found["failed"] == 0 and found["shed"] > found["answered"] > 0, found
-    assert 0 < most[0] <= config.serve.most_under_way == 8
+    assert 0 < most[0] <= config.serve.most_under_way == 4
     assert found["shed_ms"]["p95"] < 100 and found["answered_ms"]["p95"] <= 2 * calm["p95"], (found, calm)
     assert grown < 20 and recovered_s < 5, (grown, recovered_s)
     record_row(
         f"5× overload: {rate:g} requests/s for {seconds} s where {rate / 5:g}/s are answered",
         "queue bounded, excess 429 in < 100 ms, accepted p95 ≤ 2× unloaded, memory flat, recovers in < 5 s",
-        f"at most {most[0]} questions at the model (limit 8); {found['shed']} refused, p50 "
+        f"at most {most[0]} questions at the model (limit 4); {found['shed']} refused, p50 "
         f"{found['shed_ms']['p50']:.0f} "
         f"p95 {found['shed_ms']['p95']:.0f} p99 {found['shed_ms']['p99']:.0f} ms; {found['answered']} answered, p95 "
         f"{found['answered_ms']['p95']:.0f} ms, unloaded {calm['p95']:.0f} ms "
