@@ -53,7 +53,9 @@ def main() -> None:
     """Measure and print."""
     given = _arguments()
     config = load([given.config] if given.config else [], given.overrides)
-    test = sample(list(build_pipeline(config.data).prepare()[2]), given.questions, config.seed)
+    # A token may hold a part of a character that is not ASCII, and then is no text.
+    golds = [each for each in build_pipeline(config.data).prepare()[2] if _gold(each).isascii()]
+    test = sample(golds, given.questions, config.seed)
     tokenizer = load_tokenizer(find_base(config.model))
     began = time.process_time()
     ours = _LLGuidance(tokenizer)

@@ -126,7 +126,7 @@ def adapter_of(folder: Path, weights: str) -> Path:
 
 
 def test_five_times_too_much_load_is_shed(site: Site, record_row: Record) -> None:
-    # A request through Ray Serve takes 22 ms of CPU here: much more than 20 a second would fill the machine, not the queue.
+    # A request through Ray Serve takes 22 ms of CPU here: many more than 20/s fill the machine before the queue.
     config = site.config("serve.max_batch_size=2")
     rate, seconds = 5 * config.serve.max_batch_size / TAKES_S, 20
     with site.deployed(config):
