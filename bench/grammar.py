@@ -140,7 +140,7 @@ class _XGrammar:
         import xgrammar
 
         torch.set_num_threads(1)
-        self.library: Any = xgrammar
+        self.matcher_of: Any = xgrammar.GrammarMatcher
         self.tokenizer = tokenizer
         about = xgrammar.TokenizerInfo.from_huggingface(tokenizer, vocab_size=len(tokenizer))
         self.compiler = xgrammar.GrammarCompiler(about, max_threads=1, cache_enabled=False)
@@ -148,7 +148,7 @@ class _XGrammar:
 
     def walk(self, example: Example, cost: Cost) -> None:
         began = time.process_time()
-        matcher = self.library.GrammarMatcher(self.compiler.compile_grammar(ebnf(example)))
+        matcher = self.matcher_of(self.compiler.compile_grammar(ebnf(example)))
         cost.schema.append(time.process_time() - began)
         left = _gold(example)
         while not matcher.is_terminated():
