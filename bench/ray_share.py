@@ -4,6 +4,9 @@
 
 Prints CPU and wall seconds a step once the loop runs, their ratios, and what starting takes: everything from the call
 to the first step and from the last step to the end. The losses are the same numbers, and printed.
+
+Two rounds on a shared machine differ by more than what Ray takes, so that is also counted where it happens: while steps
+are made, the CPU time of the worker's other threads, and of Ray's other processes, beside that of the loop's thread.
 """
 
 from __future__ import annotations
@@ -14,17 +17,22 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import psutil
+
 from t2s.config import Config, load
 from t2s.runtime import pin_paths, ray_session
 
 WAYS = ("without Ray", "Ray Train")
+LOOK_S = 0.5
 
 
 def main() -> None:
@@ -41,6 +49,11 @@ def main() -> None:
     best = {way: {key: min(run[key] for run in runs) for key in ("cpu_s", "wall_s")} for way, runs in found.items()}
     for key in ("cpu_s", "wall_s"):
         print(f"Ray Train : without  {best['Ray Train'][key] / best['without Ray'][key]:.4f} x {key} (best of rounds)")
+    for run in found["Ray Train"]:
+        print(
+            f"of the loop's CPU time: the worker's other threads {100 * run['threads_share']:.2f}%, "
+            f"Ray's other processes {100 * run['processes_share']:.2f}% (on other cores)"
+        )
 
 
 def _arguments() -> argparse.Namespace:
@@ -78,7 +91,67 @@ def _with_ray(config: Config) -> dict[str, float]:
     from t2s.train.launch import train
 
     with ray_session(config):
-        return train(config, say=_nothing).metrics
+        watch = _Watch(config.output_dir)
+        watch.start()
+        metrics = train(config, say=_nothing).metrics
+        watch.stop()
+    return {**metrics, **watch.shares()}
+
+
+@dataclass(frozen=True)
+class _Look:
+    """CPU seconds so far, at the moment when ``step`` was the newest in the journal."""
+
+    step: int
+    loop: float
+    threads: float
+    processes: float
+
+
+class _Watch(threading.Thread):
+    """Looks at the worker and at Ray's other processes while a training makes steps below ``runs``."""
+
+    def __init__(self, runs: Path) -> None:
+        super().__init__(daemon=True)
+        self.runs, self.looks, self._ended = runs, list[_Look](), threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.wait(LOOK_S):
+            if (step := self._step()) and (look := _look(step)):
+                self.looks.append(look)
+
+    def stop(self) -> None:
+        self._ended.set()
+        self.join()
+
+    def shares(self) -> dict[str, float]:
+        """Of the loop's CPU time between its first step and its last, when neither loading nor validation goes on."""
+        last = self.looks[-1].step
+        first, end = self.looks[0], [look for look in self.looks if look.step < last][-1]
+        loop = end.loop - first.loop
+        return {
+            "threads_share": (end.threads - first.threads) / loop,
+            "processes_share": (end.processes - first.processes) / loop,
+        }
+
+    def _step(self) -> int:
+        texts = [path.read_text("utf-8") for path in self.runs.glob("*/metrics.jsonl")]
+        rows = [line for text in texts for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return max((json.loads(row)["step"] for row in rows), default=0)
+
+
+def _look(step: int) -> _Look | None:
+    """None without a worker. The busiest of its threads is the loop's."""
+    threads, processes = list[float](), 0.0
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                threads = sorted(each.user_time + each.system_time for each in process.threads())
+            else:
+                processes += sum(process.cpu_times()[:2])
+        except psutil.NoSuchProcess:
+            continue
+    return _Look(step, threads[-1], sum(threads[:-1]), processes) if threads else None
 
 
 def _alone(config: Config, scratch: Path) -> dict[str, float]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from t2s.cluster.nodes import RESERVED, free_port, is_free, scratch, start_node
 from t2s.cluster.processes import end, find_raylet, members
-from t2s.cluster.state import FILE_NAME, HEAD, Cluster, create, forget, read, state_option
+from t2s.cluster.state import FILE_NAME, HEAD, Cluster, create, forget, only_one, read, state_option
 from t2s.errors import ConfigError, SetupError
 
 READY_TIMEOUT_S = 180.0
@@ -99,8 +99,13 @@ def mend(state: Path, say: Callable[[str], None]) -> list[str]:
     """Start the worker nodes again that died, and wait for them; their names.
 
     Raises:
-        SetupError: there is no cluster, its head died, or a node does not start.
+        SetupError: there is no cluster, its head died, another mends it, or a node does not start.
     """
+    with only_one(_read(state)):
+        return _mend(state, say)
+
+
+def _mend(state: Path, say: Callable[[str], None]) -> list[str]:
     found = status(state)
     dead = [node.name for node in found.nodes if not node.is_up]
     if HEAD in dead:

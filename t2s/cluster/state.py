@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from t2s.errors import SetupError
 
 FILE_NAME = "cluster.json"
 TOKEN = "token"
+LOCK = "mend.lock"
 HEAD = "head"
 
 
@@ -95,6 +99,17 @@ def forget(cluster: Cluster) -> None:
     """Remove what let clients in and what named the processes; logs stay."""
     cluster.token_file.unlink(missing_ok=True)
     (cluster.state / FILE_NAME).unlink(missing_ok=True)
+
+
+@contextmanager
+def only_one(cluster: Cluster) -> Iterator[None]:
+    """Keep others from starting nodes meanwhile; a :class:`SetupError` if one does. The lock ends with its process."""
+    with (cluster.state / LOCK).open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SetupError(f"{cluster.state}: another t2s cluster mend is at work: wait for it") from None
+        yield
 
 
 def _write_new(path: Path, text: str, mode: int) -> None:

@@ -7,13 +7,14 @@ import importlib
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from t2s.config import DataConfig
 from t2s.data.core import Example, Pipeline
 from t2s.errors import ConfigError, suggest
+from t2s.masking import MASK
 from t2s.sql.schema import render_schema
 
 PIPELINES = {
@@ -85,6 +86,7 @@ def _import(name: str, module_name: str) -> Any:
 
 def _keywords(config: DataConfig, built: Callable[..., Any]) -> dict[str, Any]:
     """Options plus ``path`` and ``cache_dir``, checked against the constructor's signature."""
+    _refuse_masked(config.options, "data.options")
     parameters = inspect.signature(built).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
     own = {"path": config.path, "cache_dir": config.cache_dir, "skip_bad": config.skip_bad}
@@ -102,6 +104,15 @@ def _keywords(config: DataConfig, built: Callable[..., Any]) -> dict[str, Any]:
     if config.skip_bad and "skip_bad" not in passed:
         log.warning("data.skip_bad has no effect: the pipeline %s does not take it", config.pipeline)
     return _complete(config, parameters, {**passed, **config.options})
+
+
+def _refuse_masked(value: Any, place: str) -> None:
+    """The ``config.yaml`` of a run holds no secrets; used again, it must not pass for one that does."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _refuse_masked(inner, f"{place}.{key}")
+    elif value == MASK:
+        raise ConfigError(f"{place}: {MASK} stands where a secret was left out of a run's files; add {place}=VALUE")
 
 
 def _complete(config: DataConfig, parameters: Any, keywords: dict[str, Any]) -> dict[str, Any]:

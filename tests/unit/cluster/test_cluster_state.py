@@ -17,7 +17,7 @@ from t2s.cluster import local, processes
 from t2s.cluster.local import down, mend, up
 from t2s.cluster.nodes import RESERVED, free_port, is_free
 from t2s.cluster.processes import CLUSTER, NODE, end, find_raylet, members
-from t2s.cluster.state import Cluster, create, forget, read
+from t2s.cluster.state import Cluster, create, forget, only_one, read
 from t2s.errors import ConfigError, SetupError
 
 TREE = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); print('up', flush=True); time.sleep(60)"
@@ -108,6 +108,12 @@ def test_mending_starts_the_dead_node_although_the_dashboard_is_silent_at_first(
     monkeypatch.setattr(local, "start_node", lambda cluster, name: started.append(name))
     monkeypatch.setattr(local.time, "sleep", lambda seconds: None)
     assert mend(tmp_path, print) == ["worker-1"] == started
+
+
+def test_two_people_who_mend_at_once_do_not_start_a_node_twice(tmp_path: Path) -> None:
+    create(made(tmp_path))
+    with only_one(made(tmp_path)), pytest.raises(SetupError, match="another t2s cluster mend is at work"):
+        mend(tmp_path, print)
 
 
 def test_what_does_not_even_end_by_force_is_named_and_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

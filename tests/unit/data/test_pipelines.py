@@ -52,6 +52,10 @@ def test_names_build_their_pipelines_with_path_cache_and_options(tmp_path: Path)
             {"pipeline": "synthetic", "options": {"cache_dir": "x"}},
             r"data\.options\.cache_dir: set data\.cache_dir",
         ),
+        (
+            {"pipeline": "synthetic", "options": {"login": {"password": "***"}}},
+            r"data\.options\.login\.password: \*\*\* stands where a secret was left out",
+        ),
         ({"pipeline": "jsonl"}, r"data\.path: the pipeline jsonl needs it"),
     ],
 )
