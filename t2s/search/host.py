@@ -12,7 +12,6 @@ Not covered: nodes that do not share the search's directory; a trial that moves 
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import threading
@@ -21,13 +20,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from t2s.config import Config
 from t2s.errors import RunError, T2SError
+from t2s.search.kept import KeptRungs
 from t2s.search.ladder import Ladder
-from t2s.train.checkpoint import newest_valid, prune, step_of, sweep
+from t2s.search.news import News, SlotLost, first_line
 
 log = logging.getLogger("t2s.search")
 
@@ -56,23 +57,6 @@ class Engine(Protocol):
 Say = Callable[[str], None]
 
 
-class SlotLost(RunError):
-    """The host does not know the trial: its slot was freed, or the host was started anew."""
-
-
-@dataclass(frozen=True)
-class News:
-    """A rung that a trial has reached, or how it failed."""
-
-    number: int
-    rung: int
-    step: int = 0
-    metrics: dict[str, float] = field(default_factory=dict)
-    peers: list[tuple[int, float]] = field(default_factory=list)
-    """Objectives of the other trials that reached this rung in the same step."""
-    error: str = ""
-
-
 @dataclass
 class _Place:
     """A slot as its trial sees it."""
@@ -93,7 +77,7 @@ class SlotHost:
     def __init__(self, name: str, make_engine: Callable[[Say], Engine], ladder: Ladder, folder: Path) -> None:
         self._name = name
         self._ladder = ladder
-        self._folder = folder
+        self._kept = KeptRungs(folder)
         self._places: dict[int, _Place] = {}
         self._freeing = 0
         self._wishes: deque[tuple[Callable[[Engine], Any], Future[Any]]] = deque()
@@ -225,7 +209,7 @@ class SlotHost:
         if place is None:
             return
         try:
-            start, last = self._newest(number)
+            start, last = self._kept.newest(number)
             if last is None or last.rung < self._ladder.rungs:
                 last = self._begin(engine, number, place.short, start, last)
                 place.is_open = True
@@ -242,25 +226,9 @@ class SlotHost:
         except RunError as error:
             if start is None or type(error) is not RunError:  # its subclasses say that no slot is free, and the like
                 raise
-            log.warning("trial %d begins again: %s", number, error)
-            shutil.rmtree(self._folder / str(number), ignore_errors=True)
+            self._kept.forget(number, error)
             engine.open(str(number), short)
             return None
-
-    def _newest(self, number: int) -> tuple[Path | None, News | None]:
-        """The newest whole checkpoint of a trial and the rung that it is of."""
-        folder = self._folder / str(number)
-        sweep(folder)
-        try:
-            start = newest_valid(folder, lambda text: log.warning("trial %d: %s", number, text), {})
-        except RunError as error:
-            log.warning("trial %d begins again: %s", number, error)
-            shutil.rmtree(folder, ignore_errors=True)
-            start = None
-        if start is None:
-            return None, None
-        told = json.loads((folder / _metrics_name(step_of(start))).read_text("utf-8"))
-        return start, News(number, told["rung"], told["step"], told["metrics"])
 
     def _go_on(self, engine: Engine, number: int) -> None:
         place = self._places.get(number)
@@ -283,18 +251,10 @@ class SlotHost:
                 self._tell(place, News(number, each.rung, each.step, error=each.error or "the loss is no number"))
                 continue
             metrics = {**each.metrics, "waited_s": place.waited_s}
-            self._keep(engine, number, each.rung, each.step, metrics)
             peers = [(other, value) for other, rung, value in arrived if rung == each.rung and other != number]
-            self._tell(place, News(number, each.rung, each.step, metrics, peers))
-
-    def _keep(self, engine: Engine, number: int, rung: int, step: int, metrics: dict[str, float]) -> None:
-        """The rung on the disk: its metrics first, because a whole checkpoint is what makes it count."""
-        folder = self._folder / str(number)
-        folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"rung": rung, "step": step, "metrics": metrics})
-        (folder / _metrics_name(step)).write_text(text, "utf-8")
-        engine.save(str(number), folder)
-        prune(folder, keep=1)
+            news = News(number, each.rung, each.step, metrics, peers)
+            self._kept.keep(news, partial(engine.save, str(number)))
+            self._tell(place, news)
 
     def _tell(self, place: _Place, news: News) -> None:
         with self._changed:
@@ -311,9 +271,9 @@ class SlotHost:
         export_to: Path | None,
         about: dict[str, Any],
     ) -> list[bool | None]:
-        start, _ = self._newest(number)
+        start, _ = self._kept.newest(number)
         if start is None:
-            raise RunError(f"trial {number}: its checkpoint in {self._folder / str(number)} is gone")
+            raise RunError(f"trial {number}: its checkpoint in {self._kept.of(number)} is gone")
         key = f"{number}"
         engine.open(key, short, start)
         try:
@@ -378,19 +338,3 @@ class SlotHost:
     def _refuse_if_broken(self) -> None:
         if self._broken is not None:
             raise self._broken
-
-
-def cause_of(error: BaseException) -> Any:
-    """What was raised on the other side: Ray's error carries it with its traceback."""
-    return getattr(error, "cause", error)
-
-
-def first_line(error: BaseException) -> str:
-    """An error as one line; one of ours speaks for itself, another one is named."""
-    error = cause_of(error)
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return text if isinstance(error, T2SError) else f"{type(error).__name__}: {text}"
-
-
-def _metrics_name(step: int) -> str:
-    return f"rung-at-{step}.json"

@@ -15,8 +15,9 @@ from ray.exceptions import RayActorError
 
 from t2s.config import Config
 from t2s.errors import ConfigError, RunError, T2SError
-from t2s.search.host import SlotHost, cause_of
+from t2s.search.host import SlotHost
 from t2s.search.ladder import Ladder
+from t2s.search.news import cause_of
 
 THREADS = 128
 """Calls that a host answers at a time; each trial on it waits in one."""

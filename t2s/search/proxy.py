@@ -15,7 +15,7 @@ from ray.exceptions import RayActorError
 
 from t2s.config import Config
 from t2s.errors import RunError, T2SError
-from t2s.search.host import News, SlotLost, cause_of, first_line
+from t2s.search.news import News, SlotLost, cause_of, first_line
 from t2s.search.setting import Setting, trial_config
 
 POLL_S = 10.0

@@ -7,8 +7,8 @@ from typing import Any
 
 from t2s.config import Config
 from t2s.errors import T2SError
-from t2s.search.host import first_line
 from t2s.search.ladder import Ladder
+from t2s.search.news import first_line
 from t2s.search.setting import trial_config
 from t2s.train.harness import BatchError
 

@@ -8,7 +8,7 @@ lines of a training that died and took those steps again with other values.
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -118,16 +118,31 @@ def _finish(client: Any, run_id: str, run_dir: Path) -> int:
 def _send_missing(client: Any, run_id: str, rows: list[dict[str, Any]]) -> int:
     from mlflow.entities import Metric
 
-    times: dict[Entry, int] = {}
-    wanted: Counter[Entry] = Counter()
+    wanted: dict[Entry, list[int]] = defaultdict(list)
+    there: dict[Entry, list[int]] = defaultdict(list)
     for row in rows:
         for name, value in finite_metrics(row).items():
-            entry = (name, row["step"], float(value))
-            times[entry] = int(float(row.get("time", 0)) * 1000)
-            wanted[entry] += 1
+            wanted[name, row["step"], float(value)].append(int(float(row.get("time", 0)) * 1000))
     for name in {entry[0] for entry in wanted}:
-        wanted.subtract((name, m.step, m.value) for m in client.get_metric_history(run_id, name))
-    missing = [Metric(e[0], e[2], times[e], e[1]) for e, count in wanted.items() for _ in range(count)]
+        for metric in client.get_metric_history(run_id, name):
+            there[name, metric.step, metric.value].append(metric.timestamp)
+    missing = [
+        Metric(entry[0], entry[2], time, entry[1])
+        for entry, times in wanted.items()
+        for time in _apart(times, there[entry])
+    ]
     for start in range(0, len(missing), MAX_BATCH):
         client.log_batch(run_id, metrics=missing[start : start + MAX_BATCH])
     return len(missing)
+
+
+def _apart(times: list[int], there: list[int]) -> list[int]:
+    """The latest of ``times`` (ms) for which ``there`` has none, each made one of its own: MLflow keeps one value of
+    several that share metric, step, value and time."""
+    taken, found = set(there), []
+    for time in sorted(times)[len(there) :]:
+        while time in taken:
+            time += 1
+        taken.add(time)
+        found.append(time)
+    return found

@@ -14,8 +14,9 @@ import pytest
 from t2s.config import Config
 from t2s.errors import ConfigError, RunError
 from t2s.search import host as host_module
-from t2s.search.host import News, SlotHost, SlotLost
+from t2s.search.host import SlotHost
 from t2s.search.ladder import Ladder
+from t2s.search.news import News, SlotLost
 from t2s.train.checkpoint import step_of, write_checkpoint
 
 LADDER = Ladder(rungs=3, ex_rungs=0)

@@ -112,6 +112,18 @@ def test_replay_brings_mlflow_to_the_journal_and_twice_adds_nothing(
     assert len(client.get_metric_history(run_id, "loss")) == 21
 
 
+def test_replay_sends_a_value_as_often_as_the_journal_has_it(config: Config, client: Any, tmp_path: Path) -> None:
+    """The last step's line, its validation and its summary all say the epoch; MLflow keeps one a millisecond."""
+    write_run_files(tmp_path, config)
+    lines = [{"step": 9, "time": at, "epoch": 6.0} for at in (1000.001, 1000.001, 1000.002, 1000.5)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines[:3]))
+    assert [replay(tmp_path, config), replay(tmp_path, config)] == [3, 0]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [replay(tmp_path, config), replay(tmp_path, config)] == [1, 0]
+    found = client.get_metric_history(recall_run(tmp_path), "epoch")
+    assert sorted(metric.timestamp for metric in found) == [1_000_001, 1_000_002, 1_000_003, 1_000_500]
+
+
 def test_nothing_happens_with_report_to_none(tmp_path: Path) -> None:
     config = load([], [f"output_dir={tmp_path / 'runs'}", "training.report_to=none"])
     tracker = Tracker(config)
