@@ -29,7 +29,7 @@ def check_verb(config: Config, title: str, as_json: bool, report_to: Path | None
     say(f"reading {title}")
     pipeline, splits = _read(config, title, report_to)
     with meter("running gold queries") as progress:
-        report = check(splits, progress.update, lengths)
+        report = check(splits, progress.update, lengths, grammar=config.inference.grammar)
     _note_rejected(report, pipeline, config)
     if as_json:
         typer.echo(json.dumps(report.to_dict(), ensure_ascii=False))

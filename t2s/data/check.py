@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from t2s.data.core import Example, Splits, TableRef
-from t2s.data.report import SPLITS, Report, SplitReport
+from t2s.data.report import MAX_READ_BY_GRAMMAR, SPLITS, Report, SplitReport
 from t2s.errors import SQLError
+from t2s.sql.grammar.membership import can_write
 from t2s.sql.official import OfficialEngine, official_lf_match
 from t2s.sql.parse import parse
 from t2s.sql.render import render
@@ -39,15 +40,20 @@ class Lengths:
 
 
 def check(
-    splits: Splits, progress: Progress | None = None, lengths: Lengths | None = None, limits: Limits | None = None
+    splits: Splits,
+    progress: Progress | None = None,
+    lengths: Lengths | None = None,
+    limits: Limits | None = None,
+    grammar: str = "none",
 ) -> Report:
     """Look at every example, and run every gold query that has rows to run on.
 
     Args:
         lengths: finds examples that are too long; None looks for none.
         limits: of the sandbox for golds over a user's database.
+        grammar: ``inference.grammar``; finds golds that it cannot write.
     """
-    report = Report(limit=f"over {lengths.limit} {lengths.unit}" if lengths else "")
+    report = Report(limit=f"over {lengths.limit} {lengths.unit}" if lengths else "", grammar=grammar)
     done, total = 0, sum(len(split) for split in splits)
     repeats = _Repeats()
     with _Golds(limits) as golds:
@@ -61,6 +67,8 @@ def check(
                     progress(done, total)
             if lengths and split:
                 report.splits[name].too_long = _too_long(split, lengths)
+            if grammar != "none":
+                report.splits[name].unwritable = _unwritable(split, grammar)
     for name in SPLITS:
         report.splits[name].tables = sum(name in places for places in repeats.tables.values())
     shared = {table: places for table, places in repeats.tables.items() if len(places) > 1}
@@ -126,6 +134,11 @@ def _read_back(example: Example, found: SplitReport) -> None:
 def _too_long(split: Sequence[Example], lengths: Lengths) -> list[str]:
     measured = zip(split, lengths.measure(split), strict=True)
     return [f"{example.id}: {length} {lengths.unit}" for example, length in measured if length > lengths.limit]
+
+
+def _unwritable(split: Sequence[Example], grammar: str) -> list[str]:
+    drawn = split[:: max(1, -(-len(split) // MAX_READ_BY_GRAMMAR))]
+    return [f"{each.id}: {each.sql}" for each in drawn if not can_write(grammar, each.schema, each.sql)]
 
 
 class _Golds(ExitStack):

@@ -14,6 +14,8 @@ SPLITS = ("train", "val", "test")
 SUFFIXES = (".json", ".md")
 MAX_SHOWN = 5
 MAX_ON_PAGE = 50
+MAX_READ_BY_GRAMMAR = 500
+"""Golds of a split that are held to the grammar, evenly drawn: each takes some milliseconds."""
 
 KINDS = {
     "duplicates": "same question, schema and SQL as an earlier one",
@@ -23,6 +25,7 @@ KINDS = {
     "refused": "gold is refused by the sandbox",
     "not_read_back": "SQL does not read back as its logical form",
     "too_long": "too long",
+    "unwritable": "gold that inference.grammar cannot write",
 }
 """The kinds of finding, by the field of :class:`SplitReport`."""
 
@@ -41,20 +44,22 @@ class SplitReport:
     refused: list[str] = field(default_factory=list)
     not_read_back: list[str] = field(default_factory=list)
     too_long: list[str] = field(default_factory=list)
+    unwritable: list[str] = field(default_factory=list)
 
 
 @dataclass
 class Report:
     """What was found in all splits; ``leaks`` are errors, ``shared_tables`` are for the reader to judge.
 
-    ``limit`` says what is too long. ``rejected`` are the lines at fault; ``rejects`` is the
-    file that holds them if ``skip_bad`` left them out, else they are errors.
+    ``limit`` says what is too long, ``grammar`` which one was held against the golds. ``rejected`` are the lines at
+    fault; ``rejects`` is the file that holds them if ``skip_bad`` left them out, else they are errors.
     """
 
     splits: dict[str, SplitReport] = field(default_factory=lambda: {name: SplitReport() for name in SPLITS})
     leaks: list[str] = field(default_factory=list)
     shared_tables: list[str] = field(default_factory=list)
     limit: str = ""
+    grammar: str = "none"
     rejected: list[str] = field(default_factory=list)
     rejects: str | None = None
 
@@ -80,7 +85,7 @@ class Report:
             "without_rows": "examples without rows (no EX)",
         }
         rows = [[name, *(str(getattr(split, key)) for split in self.splits.values())] for key, name in counted.items()]
-        for key in KINDS:
+        for key in self._kinds():
             rows.append([self._title(key), *(str(len(getattr(split, key))) for split in self.splits.values())])
         return rows
 
@@ -88,7 +93,7 @@ class Report:
         """Lines that name the first findings of each kind."""
         lines: list[str] = []
         for name, split in self.splits.items():
-            for key in KINDS:
+            for key in self._kinds():
                 lines += _first(f"{name}: {self._title(key)}", getattr(split, key), most)
         lines += _first("the same question over the same schema in two splits", self.leaks, most)
         shared = "tables or databases in two splits: the score says little about unseen ones"
@@ -104,8 +109,12 @@ class Report:
         found = "\n".join(self.findings(MAX_ON_PAGE)).replace(fence, "'" * 4) or "Nothing was found."
         return f"{head}{rows}\n\n{fence}text\n{found}\n{fence}\n"
 
+    def _kinds(self) -> list[str]:
+        return [key for key in KINDS if key != "unwritable" or self.grammar != "none"]
+
     def _title(self, key: str) -> str:
-        return f"{KINDS[key]} ({self.limit})" if key == "too_long" and self.limit else KINDS[key]
+        details = {"too_long": self.limit, "unwritable": f"{self.grammar}; of at most {MAX_READ_BY_GRAMMAR} a split"}
+        return f"{KINDS[key]} ({details[key]})" if details.get(key) else KINDS[key]
 
 
 def check_report_path(path: Path) -> None:

@@ -116,3 +116,16 @@ def test_duplicates_and_leaks_are_told_apart(database: Path) -> None:
 def test_sql_that_is_not_its_logical_form_is_found() -> None:
     wrong = replace(example("a", None), logical_form=LogicalForm(1, 0))
     assert check(([wrong], [], [])).splits["train"].not_read_back[0].startswith("a: ")
+
+
+def test_a_gold_that_the_grammar_cannot_write_is_named(database: Path) -> None:
+    golds = ["SELECT n FROM t WHERE x > 0", "select n from t", "SELECT COUNT(*) AS c FROM t"]
+    own = [example(str(at), database, sql) for at, sql in enumerate(golds)]
+    splits = ([], [], own)
+    report = check(splits, grammar="select")
+    assert [line.partition(":")[0] for line in report.splits["test"].unwritable] == ["1", "2"]
+    assert "gold that inference.grammar cannot write (select; of at most 500 a split)" in [
+        row[0] for row in report.rows()
+    ]
+    assert report.errors == 0, "another grammar is a cure"
+    assert not any("grammar" in row[0] for row in check(splits).rows())
