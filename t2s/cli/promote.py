@@ -54,11 +54,20 @@ def promote_verb(
     say(decision.reason)
     if not decision.is_champion:
         out.print(f"version {number} is not promoted", markup=False)
+        next_steps(
+            f"{_again('t2s serve')} serve.adapter={number}    # serve it all the same",
+            f"{_again('t2s promote')} {number} --force WHY    # and more test questions would decide smaller gains",
+        )
         return EXIT_FAILED
     out.print(f"version {number} is the champion", markup=False)
     if decision.promoted:
-        next_steps(f"t2s serve {same_settings()}".rstrip(), f"t2s promote --rollback {same_settings()}".rstrip())
+        next_steps(_again("t2s serve"), _again("t2s promote --rollback"))
     return EXIT_OK
+
+
+def _again(command: str) -> str:
+    """``command`` with the settings of this one."""
+    return f"{command} {same_settings()}".rstrip()
 
 
 def roll_back_verb(config: Config, name: str | None, evaluation: Path | None, force: str | None) -> int:
