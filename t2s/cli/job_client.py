@@ -95,6 +95,8 @@ def follow(client: Any, job: str) -> int:
     try:
         asyncio.run(_print_log(client, job))
         return exit_code(client, job)
+    except T2SError:
+        raise
     except (RuntimeError, OSError, ClientError) as error:  # what Ray, requests and aiohttp raise without a connection
         raise RunError(
             f"lost sight of {job}, which may go on: {one_line(error)}; the same t2s submit --id {family(job)} "
@@ -131,7 +133,13 @@ def exit_code(client: Any, job: str) -> int:
         return EXIT_INTERRUPTED
     if info.driver_exit_code is not None:
         return int(info.driver_exit_code) if info.driver_exit_code > 0 else EXIT_FAILED
-    raise RunError(f"{job} {str(info.status).lower()} before it ran: {' '.join((info.message or '').split())[:500]}")
+    raise RunError(f"{job} {str(info.status).lower()} before it ran: {_cause(info.message or '')}")
+
+
+def _cause(message: str) -> str:
+    """On one line; where Ray quotes pip behind a traceback, what pip says."""
+    said = re.findall(r"^.*\bERROR: (.+)", message, re.MULTILINE)
+    return f"pip: {said[0]}"[:500] if said else " ".join(message.split())[:500]
 
 
 def stop(client: Any, name: str) -> Any:

@@ -7,6 +7,7 @@ alone, and one that ended otherwise, or went away with its head, is submitted ag
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 import shlex
@@ -74,8 +75,29 @@ class Job:
         shared = {"env_vars": {JOB: name, **stopping}}
         if self.image:
             return {"image_uri": self.image, **shared}
-        own = {"pip": list(self.pip)} if self.pip else {}
+        own = {"pip": [_requirement(package, self.working_dir) for package in self.pip]} if self.pip else {}
         return {"working_dir": str(self.working_dir.resolve()), "excludes": EXCLUDES, **own, **shared}
+
+
+def _requirement(package: str, working_dir: Path) -> str:
+    """A package as pip takes it on a node; a path is seen from where Ray unpacks the working directory there.
+
+    Ray keeps an environment by its list of packages: what a directory holds is part of its line, as pip's comment.
+
+    Raises:
+        ConfigError: a path that does not exist or is not uploaded.
+    """
+    path = working_dir / package
+    if not (package.startswith((".", "/")) or path.is_dir() or package.endswith(".whl")):
+        return package
+    root, found = working_dir.resolve(), path.resolve()
+    if not found.exists():
+        raise ConfigError(f"--pip {package}: no such file or directory in {working_dir}")
+    if not found.is_relative_to(root) or found == root:
+        raise ConfigError(f"--pip {package}: lies outside {working_dir}, which alone is uploaded: copy it there")
+    files = sorted(found.rglob("*.py")) if found.is_dir() else [found]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    return f"${{RAY_RUNTIME_ENV_CREATE_WORKING_DIR}}/{found.relative_to(root)} # {digest}"
 
 
 def submit(job: Job, address: str | None, wait: bool = True) -> int:
@@ -117,6 +139,8 @@ def _check(job: Job) -> None:
         )
     if job.image and job.pip:
         raise ConfigError("--image and --pip do not go together: an image brings its packages")
+    for package in job.pip:
+        _requirement(package, job.working_dir)
     if not job.image and not (job.working_dir / "jobs" / f"{job.verb}.py").is_file():
         raise ConfigError(
             f"{job.working_dir}: holds no jobs/{job.verb}.py: run in the project's checkout or give --working-dir"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from t2s.cli import job_client
-from t2s.cli.job_client import attempts, connect, exit_code, find_job
+from t2s.cli.job_client import attempts, connect, exit_code, find_job, follow
 from t2s.cli.job_entry import JOB, as_job, job_id, read_arguments, run_job, tracking_of
 from t2s.cli.main import run
 from t2s.cli.submit import Job, _settle, submit
@@ -108,6 +110,29 @@ def test_a_job_that_never_ran_says_why() -> None:
     gone = Cluster([Info("a", Status("FAILED"), message="no\nspace")])
     with pytest.raises(RunError, match="a failed before it ran: no space"):
         exit_code(gone, "a")
+
+
+def test_what_pip_says_is_the_cause_and_not_that_a_job_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = (
+        "runtime_env setup failed: ...\nTraceback ...\nOutput of cmd[9]: ERROR: Invalid requirement: './x'\nHint: ..."
+    )
+    gone = Cluster([Info("a", Status("FAILED"), message=message)])
+    monkeypatch.setattr(job_client, "_print_log", lambda client, job: asyncio.sleep(0))
+    with pytest.raises(RunError, match=r"^a failed before it ran: pip: Invalid requirement: './x'$"):
+        follow(gone, "a")
+
+
+def test_a_directory_with_a_package_is_found_where_ray_unpacks_it(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "code.py").write_text("a = 1")
+    job = Job("train", (), tmp_path, pip=["./own", "polars>=1"])
+    first, polars = job.runtime_env("x")["pip"]
+    assert first.startswith("${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/own # ") and polars == "polars>=1"
+    (tmp_path / "own" / "code.py").write_text("a = 2")
+    assert job.runtime_env("x")["pip"][0] != first, "Ray would give the job the environment with the old code"
+    for package, said in (("./nowhere", "no such file"), ("../own", "no such file"), (".", "lies outside")):
+        with pytest.raises(ConfigError, match=f"--pip {re.escape(package)}: {said}"):
+            submit(Job("train", (), tmp_path, pip=[package]), None)
 
 
 def test_what_ray_is_told_of_a_job() -> None:
