@@ -171,13 +171,10 @@ def _sides(config: Config, number: int) -> dict[str, Path | None]:
 
 
 def _show(lines: Sequence[dict[str, Any]], sides: Sequence[str]) -> None:
+    from t2s.evaluate.table import METRICS, percent, summarize
+
     rows = []
     for side in sides:
-        marks = {metric: [line[side][metric] for line in lines] for metric in ("ex", "lf")}
-        rows.append([_SIDES[side], *(_percent(found) for found in marks.values())])
+        found = summarize(lines, [side])[-1]
+        rows.append([_SIDES[side], *(percent(found[metric][side], interval=False) for metric in METRICS)])
     table(f"accuracy in % on {len(lines)} questions", ("", "EX", "LF"), rows)
-
-
-def _percent(marks: Sequence[bool | None]) -> str:
-    known = [mark for mark in marks if mark is not None]
-    return f"{100 * sum(known) / len(known):.1f}" if known else "-"

@@ -1,7 +1,7 @@
 """The tables of results: category × (each side, change) for execution and logical-form accuracy.
 
 Accuracy is over all questions of a category; an answer that does not parse, fails or times out is wrong. EX is over the
-questions whose gold query can be executed, and absent where there is none.
+questions whose gold query can be executed, LF over those whose gold has a logical form, and absent where there is none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ METRICS = ("ex", "lf")
 """The columns of the printed table of an evaluation; ``repaired_ex`` is in the rows too."""
 ALL_METRICS = (*METRICS, "repaired_ex")
 METRIC_NAMES = {"ex": "EX", "lf": "LF", "repaired_ex": "repaired EX"}
-CATEGORY_ORDER = ("simple_select", "aggregation", "where_filters", "other")
+WITHOUT_FORM = "other"
+"""The category of golds without a logical form."""
+CATEGORY_ORDER = ("simple_select", "aggregation", "where_filters", WITHOUT_FORM)
 
 Line = dict[str, Any]
 Row = dict[str, Any]
@@ -57,7 +59,7 @@ def comparisons(lines: Sequence[Line], sides: Sequence[str], seed: int = 0) -> d
             pairs = [
                 (line[sides[1]][metric], line[sides[0]][metric])
                 for line in lines
-                if category in (line["category"], "overall") and all(side in line for side in sides)
+                if category in (line["category"], "overall") and all(_has(line, side, metric) for side in sides)
             ]
             result = paired(pairs, seed)
             if result:
@@ -94,11 +96,15 @@ def _cell(lines: Sequence[Line], metric: str, sides: Sequence[str]) -> dict[str,
 
 
 def _accuracy(lines: Sequence[Line], side: str, metric: str) -> dict[str, float] | None:
-    verdicts = [line[side][metric] for line in lines if side in line and line[side][metric] is not None]
+    verdicts = [line[side][metric] for line in lines if _has(line, side, metric) and line[side][metric] is not None]
     if not verdicts:
         return None
     low, high = wilson(sum(verdicts), len(verdicts))
     return {"accuracy": sum(verdicts) / len(verdicts), "low": low, "high": high, "n": len(verdicts)}
+
+
+def _has(line: Line, side: str, metric: str) -> bool:
+    return side in line and not (metric == "lf" and line["category"] == WITHOUT_FORM)
 
 
 def header(sides: Sequence[str] = SIDES, metrics: Sequence[str] = METRICS) -> list[str]:

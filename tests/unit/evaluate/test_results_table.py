@@ -28,6 +28,12 @@ def test_questions_without_rows_have_no_execution_accuracy_and_keep_their_logica
     assert cells(row)[2:5] == ["–", "–", "–"]
 
 
+def test_a_gold_without_a_logical_form_counts_for_no_logical_form_accuracy() -> None:
+    rows = summarize([line("aggregation", False, True), line("other", True, True)])
+    assert rows[1]["lf"]["tuned"] is None and cells(rows[1])[5:] == ["–", "–", "–"]
+    assert rows[-1]["lf"]["tuned"]["n"] == 1 and rows[-1]["ex"]["tuned"]["n"] == 2
+
+
 def test_a_side_that_was_not_measured_is_a_dash_and_not_a_zero() -> None:
     only_tuned = {"category": "other", "tuned": side(True, True)}
     assert cells(summarize([only_tuned])[-1])[2:5] == ["–", "100.0", "–"]
