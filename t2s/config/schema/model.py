@@ -11,7 +11,8 @@ class ModelConfig(Section):
     """Which base model is tuned."""
 
     name: Name = "mistralai/Mistral-7B-v0.1"
-    """A Hugging Face name, or a directory with a model (safetensors, or one GGUF file)."""
+    """A Hugging Face name, or a directory with a model (safetensors, or one GGUF file), here or in object storage
+    (``s3://bucket/model``, ``gs://``, ``abfss://``), of which every machine keeps a copy in ``~/.cache/t2s``."""
     revision: str | None = None
     """The branch, tag or commit on the hub; None is its default branch."""
 
