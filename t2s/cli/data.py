@@ -135,7 +135,9 @@ def _by_split(splits: dict[str, dict[str, int]]) -> list[list[str]]:
 
 
 def _described(config: Config) -> str:
-    path = f" at {config.data.path}" if config.data.path else ""
+    from t2s.storage import remote
+
+    path = f" at {remote(config.data.path) or config.data.path}" if config.data.path else ""
     return f"{config.data.pipeline}{path}"
 
 
