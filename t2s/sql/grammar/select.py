@@ -51,7 +51,8 @@ COLUMN_{s}: {columns}
 from_{s}: {tables}
 term_{s}: COLUMN_{s} | "(" COLUMN_{s} operator (COLUMN_{s} | CONSTANT) ")" | function COLUMN_{s} ")"
       | "ROUND(" COLUMN_{s} (", " COUNT)? ")" | "CAST(" COLUMN_{s} " AS " type ")"
-      | "SUBSTR(" COLUMN_{s} ", " COUNT ", " COUNT ")" | "strftime(" FORMAT ", " COLUMN_{s} ")"
+      | "SUBSTR(" COLUMN_{s} ", " COUNT ", " COUNT ")"
+      | "strftime(" (FORMAT ", " COLUMN_{s} | COLUMN_{s} ", " FORMAT) ")"
 expression_{s}: term_{s} (operator (term_{s} | CONSTANT)){{0,3}}
 aggregate_{s}: "COUNT(*)" | aggregation "DISTINCT "? expression_{s} ")"
 measure_{s}: aggregate_{s} (operator (aggregate_{s} | CONSTANT)){{0,2}}

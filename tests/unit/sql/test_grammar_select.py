@@ -64,6 +64,7 @@ def accepts(sql: str, question: str | None = None) -> bool:
         "ON s.id = c.singer_id GROUP BY year",
         "SELECT age, year FROM singer LEFT JOIN concert ON concert.singer_id = singer.id",
         "SELECT ROUND(AVG(age), 2) FROM singer WHERE LOWER(name) = 'x' GROUP BY strftime('%Y', name) LIMIT 2 OFFSET 4",
+        "SELECT strftime(name, '%Y'), COUNT(*) FROM singer GROUP BY strftime(name, '%Y')",
         "SELECT COUNT(DISTINCT T3.capacity) FROM singer AS T1 JOIN concert AS T2 ON T1.id = T2.singer_id JOIN stadium "
         "AS T3 ON T2.stadium_id = T3.id",
     ],
