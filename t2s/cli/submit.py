@@ -95,9 +95,16 @@ def _requirement(package: str, working_dir: Path) -> str:
         raise ConfigError(f"--pip {package}: no such file or directory in {working_dir}")
     if not found.is_relative_to(root) or found == root:
         raise ConfigError(f"--pip {package}: lies outside {working_dir}, which alone is uploaded: copy it there")
-    files = sorted(found.rglob("*.py")) if found.is_dir() else [found]
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
-    return f"${{RAY_RUNTIME_ENV_CREATE_WORKING_DIR}}/{found.relative_to(root)} # {digest}"
+    return f"${{RAY_RUNTIME_ENV_CREATE_WORKING_DIR}}/{found.relative_to(root)} # {_digest(found)}"
+
+
+def _digest(path: Path) -> str:
+    """12 hex digits of a file, or of a directory's files and their names."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file() and "__pycache__" not in file.parts:
+            digest.update(f"{file.relative_to(path)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def submit(job: Job, address: str | None, wait: bool = True) -> int:
