@@ -76,7 +76,7 @@ def test_the_same_command_again_skips_what_is_done_in_seconds(
     before = State.read(state.run_dir).stages
     began = time.process_time()
     assert run(["pipeline", "-c", str(place / "c.yaml"), "--name", "p", "--json"]) == 0
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 20  # a stage that runs again takes minutes
     told = capsys.readouterr()
     found: dict[str, Any] = json.loads(told.out)
     assert found["finished"] and Path(found["summary"]).stat().st_size > 5_000

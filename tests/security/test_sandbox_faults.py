@@ -72,7 +72,7 @@ def test_a_stopped_child_is_killed_when_its_time_is_over(database: Path) -> None
         started = time.monotonic()
         with pytest.raises(SQLError, match="longer than"):
             sandbox.run(database, "SELECT 1")
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 5  # and not for ever
         assert not _runs(child.pid)
         assert sandbox.run(database, "SELECT 2").rows == ((2,),)
 

@@ -88,7 +88,7 @@ def test_a_long_word_takes_no_time(piece: str) -> None:
     text = piece * (200_000 // len(piece))
     began = time.process_time()
     mask(text)
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 20
 
 
 def test_names_of_secrets() -> None:

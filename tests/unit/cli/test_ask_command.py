@@ -126,7 +126,7 @@ def test_an_endpoint_that_is_silent_is_not_asked_again(
     monkeypatch.setattr(Handler, "do_POST", lambda handler: time.sleep(0.5))
     asked = time.monotonic()
     assert ask(endpoint, "--timeout", "0.2") == 1
-    assert time.monotonic() - asked < 3 and "no answer within 0.2 s" in capsys.readouterr().err
+    assert time.monotonic() - asked < 10 and "no answer within 0.2 s" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verdict", ["invalid_sql", "refused", "timeout", "execution_error"])

