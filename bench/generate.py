@@ -16,6 +16,7 @@ import copy
 import os
 import random
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,6 +58,8 @@ def main() -> None:
     transformers.utils.logging.disable_progress_bar()
     config = load([Path(given.config)], ["training.use_gpu=false", *given.overrides])
     test = list(build_pipeline(config.data).prepare()[2])
+    if given.questions and config.inference.weights != "full":
+        sys.exit("error: inference.weights: the race runs both kinds beside a peer on full weights; leave it out")
     generator = load_generator(config, given.adapter)
     if given.questions:
         _race(generator, config, _draw(test, given.questions, given.draw, config.seed), given.chunk)
