@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq install
 
-.PHONY: quickstart test test-ray test-rest real lint audit format bench bench-train bench-ray bench-search bench-score bench-sandbox bench-data bench-generate bench-serve chaos clean
+.PHONY: quickstart test test-ray test-rest real lint audit format bench bench-train bench-ray bench-search bench-score bench-sandbox bench-data bench-generate bench-serve chaos walk clean
 
 quickstart: .venv/model
 	$(BIN)/t2s quickstart
@@ -43,6 +43,10 @@ audit: .venv/dev
 format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Every command of the documents, as it stands there, with a tiny model: about half an hour.
+walk: .venv/dev .venv/model
+	$(BIN)/python -m pytest -m walk -s tests/walk
 
 # Measurements beside peers; `make bench-train DATA=path/to/data.tar.bz2` says where WikiSQL is.
 DATA ?= runs/cache/wikisql.tar.bz2

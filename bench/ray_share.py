@@ -54,6 +54,8 @@ def main() -> None:
             f"of the loop's CPU time: the worker's other threads {100 * run['threads_share']:.2f}%, "
             f"Ray's other processes {100 * run['processes_share']:.2f}% (on other cores)"
         )
+        threads = [(name.partition(" ")[2], share) for name, share in run.items() if name.startswith("thread ")]
+        print("  threads:", ", ".join(f"{name} {100 * share:.2f}%" for name, share in threads))
 
 
 def _arguments() -> argparse.Namespace:
@@ -104,7 +106,8 @@ class _Look:
 
     step: int
     loop: float
-    threads: float
+    others: dict[str, float]
+    """Of the worker's other threads, by name."""
     processes: float
 
 
@@ -129,9 +132,11 @@ class _Watch(threading.Thread):
         last = self.looks[-1].step
         first, end = self.looks[0], [look for look in self.looks if look.step < last][-1]
         loop = end.loop - first.loop
+        others = {f"thread {name}": (spent - first.others.get(name, 0)) / loop for name, spent in end.others.items()}
         return {
-            "threads_share": (end.threads - first.threads) / loop,
+            "threads_share": sum(others.values()),
             "processes_share": (end.processes - first.processes) / loop,
+            **{name: others[name] for name in sorted(others, key=lambda name: -others[name])[:5]},
         }
 
     def _step(self) -> int:
@@ -142,16 +147,30 @@ class _Watch(threading.Thread):
 
 def _look(step: int) -> _Look | None:
     """None without a worker. The busiest of its threads is the loop's."""
-    threads, processes = list[float](), 0.0
+    spent, processes = list[tuple[float, str]](), 0.0
     for process in psutil.Process().children(recursive=True):
         try:
             if "RayTrainWorker" in " ".join(process.cmdline()):
-                threads = sorted(each.user_time + each.system_time for each in process.threads())
+                spent = sorted(
+                    (each.user_time + each.system_time, _name(process, each.id)) for each in process.threads()
+                )
             else:
                 processes += sum(process.cpu_times()[:2])
-        except psutil.NoSuchProcess:
+        except (psutil.NoSuchProcess, FileNotFoundError):
             continue
-    return _Look(step, threads[-1], sum(threads[:-1]), processes) if threads else None
+    if not spent:
+        return None
+    others: dict[str, float] = {}
+    for seconds, name in spent[:-1]:
+        others[name] = others.get(name, 0.0) + seconds
+    return _Look(step, spent[-1][0], others, processes)
+
+
+def _name(process: psutil.Process, thread: int) -> str:
+    """As the kernel knows it; the one that has the process's number runs the actor's calls."""
+    if thread == process.pid:
+        return "main"
+    return Path(f"/proc/{process.pid}/task/{thread}/comm").read_text("utf-8").strip()
 
 
 def _alone(config: Config, scratch: Path) -> dict[str, float]:

@@ -20,6 +20,14 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "configs" / "README.md", ROOT / "cluster" / "README.md"]
 )
+WALKED = [
+    ROOT / name
+    for name in (
+        "README.md", "docs/your-data.md", "docs/search.md", "docs/registry.md", "docs/evaluation.md",
+        "docs/serving.md", "docs/pipeline.md", "docs/cluster.md",
+    )
+]  # fmt: skip
+"""Those whose commands `make walk` types, in the order in which one leads to the other."""
 SHELLS = ("", "bash", "console", "sh")
 _OPERATORS = set("|&;<>()")
 
@@ -102,6 +110,16 @@ def commands(document: Path) -> Iterator[tuple[Found, list[str]]]:
     for language in SHELLS:
         for found in blocks(document, language):
             yield from _commands(document, found.line, found.text)
+
+
+def said_of(found: Found) -> str:
+    """What is said of a command in its comment (`# needs a GPU`) or before its block (`<!-- needs a cloud account -->`,
+    `<!-- run by tests/… -->`): what it needs that a laptop lacks, or where it is run.
+    """
+    lines = found.document.read_text("utf-8").splitlines()
+    fence = next(number for number in range(found.line - 2, -1, -1) if lines[number].lstrip().startswith("```"))
+    said = [*re.findall(r"<!-- (.*) -->", lines[fence - 1]), *re.findall(r"\s# (.*)", lines[found.line - 1])]
+    return next((text for text in said if re.search(r"\b(needs|run by) ", text)), "")
 
 
 def _commands(document: Path, first: int, block: str) -> Iterator[tuple[Found, list[str]]]:

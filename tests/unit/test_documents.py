@@ -8,7 +8,20 @@ from pathlib import Path
 from typing import Any, get_origin
 
 import pytest
-from documents_rig import DOCUMENTS, ROOT, Found, anchors, blocks, code_marks, commands, links, rows, split_words
+from documents_rig import (
+    DOCUMENTS,
+    ROOT,
+    WALKED,
+    Found,
+    anchors,
+    blocks,
+    code_marks,
+    commands,
+    links,
+    rows,
+    said_of,
+    split_words,
+)
 from typer.main import get_command
 
 from t2s.cli.main import app
@@ -118,6 +131,18 @@ def test_every_command_of_a_block_is_one_that_the_command_line_takes() -> None:
                     problems.append(f"{found}: {getattr(error, 'message', repr(error))}")
     _report(problems)
     assert count > 40
+
+
+def test_a_command_that_make_walk_does_not_type_says_what_it_needs_or_where_it_is_run() -> None:
+    problems = []
+    walked = {*WALKED, ROOT / "docs" / "commands.md", ROOT / "docs" / "results.md"}  # a reference, and what was typed
+    for document in set(DOCUMENTS) - walked:
+        for found, words in commands(document):
+            place = re.search(r"run by `?([\w/.]+)", said_of(found))
+            if words[0] == "t2s" and not (said_of(found) and (not place or (ROOT / place[1]).exists())):
+                problems.append(str(found))
+    _report(problems)
+    assert sum(words[0] == "t2s" and not said_of(found) for each in WALKED for found, words in commands(each)) > 40
 
 
 def test_every_command_in_a_sentence_or_a_table_has_its_options_and_settings() -> None:
