@@ -6,7 +6,7 @@ from typing import Any
 
 from t2s.config import InferenceConfig
 
-_LANGUAGES = {"select": "select/2"}
+_LANGUAGES = {"select": "select/3"}
 """A grammar that came to say other things has another name, since answers of the two are not comparable."""
 
 

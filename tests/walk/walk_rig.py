@@ -50,6 +50,7 @@ BEFORE = {
 TYPED = "How many are there?\n.tables\n.quit\n"
 ALSO_RIGHT = {"promote": (1, "is not promoted"), "ask": (1, "invalid sql")}
 """What a model that knows nothing ends with, and what is said then."""
+INTERRUPTED = 130
 
 
 @dataclass
@@ -71,29 +72,35 @@ class Reader:
             self._do(f"{each.document.name}:{each.line}: {' '.join(words)}", words)
         self.end()
 
-    def _do(self, title: str, words: list[str]) -> None:
-        began = time.monotonic()
-        code, said = self._type(self._filled(words))
-        print(f"{time.monotonic() - began:6.1f} s  exit {code}  {title}", flush=True)
-        expected, because = ALSO_RIGHT.get(words[1], (0, ""))
-        if code == 0 or (code == expected and because in said):
-            self.version = next(iter(re.findall(r"version (\d+) is", said)), self.version)
-        else:
-            self.problems.append(f"{title}: exit {code}\n{said[-1500:]}")
-            print(self.problems[-1])
-
     def end(self) -> None:
-        """End the endpoint, if one is there."""
+        """End the endpoint and the cluster, if they are there."""
         if self.served and self.served.poll() is None:
             self.served.send_signal(signal.SIGINT)
             self.served.wait(120)
         self.served = None
+        if (self.folder / "runs" / "cluster").exists():
+            subprocess.run(_program(["t2s", "cluster", "down"]), cwd=self.folder, check=False)
+
+    def _do(self, title: str, words: list[str]) -> None:
+        began = time.monotonic()
+        code, said = self._type(self._filled(words))
+        print(f"{time.monotonic() - began:6.1f} s  exit {code}  {title}", flush=True)
+        self.version = next(iter(re.findall(r"version (\d+) is", said)), self.version)
+        expected, because = ALSO_RIGHT.get(words[1], (0, ""))
+        if code == expected and because in said:
+            if words[1] == "promote" and words[-1].startswith("runs/"):  # what follows needs a champion
+                self._do(f"{title} --force", [*words, "--force", "it knows nothing"])
+        elif code != 0:
+            self.problems.append(f"{title}: exit {code}\n{said[-1500:]}")
+            print(self.problems[-1])
 
     def _type(self, words: list[str]) -> tuple[int, str]:
         if words[:2] == ["t2s", "serve"] and "--stop" not in words:
             return self._serve(words)
         if words[:2] == ["t2s", "ui"]:
             return self._look(words)
+        if words[1] == "search" and "--name" in words:
+            return self._interrupt(words)
         done = subprocess.run(
             _program(words),
             cwd=self.folder,
@@ -118,6 +125,19 @@ class Reader:
             )
         ready = _answers("http://127.0.0.1:8000/readyz", self.served)
         return 0 if ready else 1, log.read_text("utf-8")
+
+    def _interrupt(self, words: list[str]) -> tuple[int, str]:
+        """A search that is to be resumed: Ctrl-C once some of its trials run."""
+        log = self.folder / "search.log"
+        with log.open("wb") as stream:
+            search = subprocess.Popen(
+                _program(words), cwd=self.folder, env=self._environment(), stdout=stream, stderr=subprocess.STDOUT
+            )
+        end = time.monotonic() + 300
+        while len([*self.folder.glob("runs/*/trials/*")]) < 8 and search.poll() is None and time.monotonic() < end:
+            time.sleep(0.2)
+        search.send_signal(signal.SIGINT)
+        return (0 if search.wait(120) == INTERRUPTED else 1), log.read_text("utf-8")
 
     def _look(self, words: list[str]) -> tuple[int, str]:
         """At MLflow's page, until Ctrl-C."""
@@ -150,8 +170,10 @@ class Reader:
 
 
 def settle(folder: Path, wikisql: Path) -> Reader:
-    """The folder as the documents suppose it: the checkout's settings, the archive, a database, some predictions."""
-    shutil.copytree(ROOT / "configs", folder / "configs")
+    """The folder as the documents suppose it: a checkout's parts, the archive, a database, some predictions."""
+    for part in ("configs", "jobs", "t2s"):
+        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "data.tar.bz2").symlink_to(wikisql / "data.tar.bz2")
     save_tiny_model(folder / "tiny")
     (folder / "walk.yaml").write_text(yaml.safe_dump(LAYER), "utf-8")

@@ -4,17 +4,20 @@ A query is written over one of the schema's *sources* (:mod:`t2s.sql.grammar.sou
 columns are those of its source and of nothing else, so that every name can be resolved. Names are written bare where
 SQL allows it, and always in double quotes too. Key words are in capitals, with single spaces.
 
-Set operations and subqueries are of one column. Without GROUP BY, nothing is ordered by an aggregation.
+Set operations and subqueries are of one column. Without GROUP BY, nothing is ordered by an aggregation. Columns may be
+given names (:mod:`t2s.sql.grammar.labels`), and the last one of a query may be what it is ordered by.
 
-Not in it: correlated subqueries, self-joins, queries in FROM, WITH, CASE, window functions, names given to columns
-(``COUNT(*) AS n``), functions other than those of :data:`_HEAD` and :data:`_SOURCE`.
+Not in it: correlated subqueries, self-joins, queries in FROM, WITH, CASE, window functions, GROUP BY and HAVING by a
+given name, functions other than those of :data:`_HEAD` and :data:`_SOURCE`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from t2s.sql.core import Schema
+from t2s.sql.grammar.labels import label_terminal, ordered_words
 from t2s.sql.grammar.sources import sources
 from t2s.sql.grammar.spans import pattern_terminal, value_terminals
 from t2s.sql.grammar.wikisql import choice
@@ -26,7 +29,7 @@ MAX_SOURCES = 64
 
 _HEAD = r"""
 start: " " query
-query: whole{depth} | one{depth} set_operation one{depth}
+query: whole | one{depth} set_operation one{depth}
 set_operation: " UNION " | " UNION ALL " | " INTERSECT " | " EXCEPT "
 comparison: " = " | " != " | " <> " | " < " | " > " | " <= " | " >= "
 operator: " + " | " - " | " * " | " / "
@@ -44,6 +47,7 @@ CONSTANT: /[1-9][0-9]{{0,5}}(\.[0-9]{{1,4}})?/
 FORMAT: /'[%A-Za-z0-9 :-]{{1,20}}'/
 {values}
 {pattern}
+{label}
 """
 
 _SOURCE = r"""
@@ -58,14 +62,13 @@ aggregate_{s}: "COUNT(*)" | aggregation "DISTINCT "? expression_{s} ")"
 measure_{s}: aggregate_{s} (operator (aggregate_{s} | CONSTANT)){{0,2}}
       | "ROUND(" aggregate_{s} (operator (aggregate_{s} | CONSTANT))? (", " COUNT)? ")"
 item_{s}: expression_{s} | measure_{s}
-items_{s}: "*" | item_{s} (", " item_{s}){{0,9}}
+items_{s}: item_{s} ((" AS " LABEL)? ", " item_{s}){{0,9}}
 group_{s}: " GROUP BY " term_{s} (", " term_{s}){{0,3}}
 order_{s}: " ORDER BY " expression_{s} direction? (", " expression_{s} direction?){{0,2}}
 ranked_{s}: " ORDER BY " item_{s} direction? (", " item_{s} direction?){{0,2}}
 """
 
 _LEVEL = r"""
-query_{s}_{d}: "SELECT " "DISTINCT "? items_{s} from_where_{s}_{d} end_{s}_{d}? limit?
 single_{s}_{d}: "SELECT " "DISTINCT "? item_{s} from_where_{s}_{d} grouped_{s}_{d}?
 from_where_{s}_{d}: " FROM " from_{s} where_{s}_{d}?
 end_{s}_{d}: order_{s} | grouped_{s}_{d} ranked_{s}?
@@ -77,6 +80,14 @@ column_query_{s}_{d}: "SELECT " "DISTINCT "? item_{s} from_where_{s}_{d} end_{s}
 having_{s}_{d}: " HAVING " measure_{s} test_{d} ((" AND " | " OR ") measure_{s} test_{d}){{0,2}}
 """
 
+_WHOLE = r"""
+whole_{s}: "SELECT " "DISTINCT "? ("*" rest_{s} | items_{s} after_{s})
+after_{s}: (" AS " LABEL)? rest_{s} | " AS " called_{s} direction? limit?
+rest_{s}: from_where_{s}_{d} end_{s}_{d}? limit?
+called_{s}: {called}
+"""
+_CALLED = '"{word} FROM " from_{s} where_{s}_{d}? grouped_{s}_{d}? " ORDER BY {word}"'
+
 _TEST = r"""
 test_{d}: comparison value | " NOT"? " LIKE " PATTERN | " NOT"? " BETWEEN " value " AND " value | " IS NULL"
       | " IS NOT NULL" | " NOT"? " IN (" values ")" {nested}
@@ -86,14 +97,31 @@ test_{d}: comparison value | " NOT"? " LIKE " PATTERN | " NOT"? " BETWEEN " valu
 def select_grammar(schema: Schema, question: str | None = None) -> str:
     """The grammar of read-only SELECTs over ``schema``, after one space; with a question, values are its spans."""
     found = list(islice(sources(schema), MAX_SOURCES))
-    rules = [_HEAD.format(depth=DEPTH, values=value_terminals(question), pattern=pattern_terminal(question))]
+    rules = [
+        _HEAD.format(
+            depth=DEPTH,
+            values=value_terminals(question),
+            pattern=pattern_terminal(question),
+            label=label_terminal(schema),
+        )
+    ]
     rules += [_SOURCE.format(s=s, columns=choice(one.columns), tables=one.tables) for s, one in enumerate(found)]
     for depth in range(DEPTH + 1):
         deeper = f'| comparison "(" column{depth - 1} ")" | " NOT"? " IN (" column{depth - 1} ")"' if depth else ""
         rules.append(_TEST.format(d=depth, nested=deeper))
-        for name, of in (("whole", "query"), ("one", "single"), ("column", "column_query")):
+        for name, of in (("one", "single"), ("column", "column_query")):
             rules.append(f"{name}{depth}: " + " | ".join(f"{of}_{s}_{depth}" for s in range(len(found))) + "\n")
         for s in range(len(found)):
             inner = f'| "NOT "? "(" condition_{s}_{depth - 1} ")"' if depth else ""
             rules.append(_LEVEL.format(s=s, d=depth, nested=inner))
-    return "".join(rules).strip()
+    return "".join([*rules, *_whole(ordered_words(schema), len(found))]).strip()
+
+
+def _whole(words: Sequence[str], number: int) -> Iterator[str]:
+    """Queries that are not inside others, over each of ``number`` sources; their last column may be called one of
+    ``words``, and they be ordered by it.
+    """
+    yield "whole: " + " | ".join(f"whole_{s}" for s in range(number)) + "\n"
+    for s in range(number):
+        called = " | ".join(_CALLED.format(word=word, s=s, d=DEPTH) for word in words)
+        yield _WHOLE.format(s=s, d=DEPTH, called=called)

@@ -35,7 +35,7 @@ GLOB GROUP HAVING IN INDEX INNER INSERT INTERSECT INTO IS ISNULL JOIN LEFT LIKE 
 NULL ON OR ORDER OUTER PRIMARY REFERENCES REGEXP RIGHT SELECT SET TABLE THEN TO TRANSACTION TRUE UNION UNIQUE
 UPDATE USING VALUES WHEN WHERE WITH
 """
-_RESERVED = frozenset(_RESERVED_WORDS.split())
+RESERVED = frozenset(_RESERVED_WORDS.split())
 """https://sqlite.org/lang_keywords.html, those that are no names there without quotes."""
 
 Names = Mapping[str, str]
@@ -181,7 +181,7 @@ def _spellings(name: str) -> tuple[str, ...]:
 @lru_cache(maxsize=1 << 14)
 def _may_be_bare(name: str) -> bool:
     """Whether SQLite and the parser both read the bare word as a name."""
-    if _PLAIN.fullmatch(name) is None or name.upper() in _RESERVED:
+    if _PLAIN.fullmatch(name) is None or name.upper() in RESERVED:
         return False
     try:
         tree = read_query(f"SELECT {name}, MAX({name}) FROM {name} WHERE {name} = 1 ORDER BY {name}")

@@ -38,8 +38,8 @@ def test_an_answer_says_who_wrote_it_how_and_how_long_it_took(rig: Rig) -> None:
     [
         ("configured", "", "greedy, grammar none"),
         ("unconstrained", " -- none 1", "greedy, grammar none"),
-        ("grammar", " -- select 1", "greedy, grammar select/2"),
-        ("guided", " -- select 3", "execution-guided (3 beam), grammar select/2"),
+        ("grammar", " -- select 1", "greedy, grammar select/3"),
+        ("guided", " -- select 3", "execution-guided (3 beam), grammar select/3"),
     ],
 )
 def test_a_regime_is_chosen_per_request_and_named(rig: Rig, regime: str, decoded: str, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sqlite3
 import time
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from llguidance import LLMatcher
+from sqlglot.tokens import Tokenizer
 from test_grammar import TOKENIZER
 
 from t2s.data.example import write_example
@@ -17,7 +19,7 @@ from t2s.data.jsonl import JsonlPipeline
 from t2s.sql.core import Column, ForeignKey, Schema, Table
 from t2s.sql.grammar import select_grammar
 from t2s.sql.grammar.membership import can_write
-from t2s.sql.grammar.sources import sources
+from t2s.sql.grammar.sources import RESERVED, sources
 from t2s.sql.sandbox import check_read_only
 
 
@@ -62,6 +64,10 @@ def accepts(sql: str, question: str | None = None) -> bool:
         "SELECT s.name FROM singer s WHERE s.age > 3",
         "SELECT c.year, SUM(c.id * s.age) / COUNT(*) FROM concert AS c JOIN singer AS s "
         "ON s.id = c.singer_id GROUP BY year",
+        "SELECT name AS who, age * 2 AS doubled FROM singer ORDER BY age DESC",
+        "SELECT s.name AS singer_name, COUNT(*) AS n FROM singer AS s JOIN concert AS c ON s.id = c.singer_id "
+        "GROUP BY s.name HAVING COUNT(*) > 2 ORDER BY n DESC LIMIT 3",
+        "SELECT COUNT(*) AS order_of, AVG(age) AS average FROM singer WHERE age > 3 ORDER BY average",
         "SELECT age, year FROM singer LEFT JOIN concert ON concert.singer_id = singer.id",
         "SELECT ROUND(AVG(age), 2) FROM singer WHERE LOWER(name) = 'x' GROUP BY strftime('%Y', name) LIMIT 2 OFFSET 4",
         "SELECT strftime(name, '%Y'), COUNT(*) FROM singer GROUP BY strftime(name, '%Y')",
@@ -88,6 +94,11 @@ def test_what_is_asked_of_several_tables_is_in_it(sql: str) -> None:
         "SELECT s.id FROM singer AS s JOIN concert AS c ON s.id = c.singer_id JOIN stadium AS s ON s.id = s.id",
         "SELECT name FROM singer ORDER BY MAX(age)",
         "SELECT name FROM singer LIMIT 0",
+        "SELECT name AS age FROM singer",
+        "SELECT name AS Order FROM singer",
+        "SELECT COUNT(*) AS n FROM singer ORDER BY total",
+        "SELECT COUNT(*) AS n, age FROM singer ORDER BY n",
+        "SELECT name FROM singer WHERE age IN (SELECT year AS n FROM concert)",
         "SELECT name FROM singer UNION SELECT id, capacity FROM stadium",
     ],
 )
@@ -164,3 +175,21 @@ def test_a_schema_of_many_tables_is_one_that_can_be_asked_and_soon() -> None:
     for sql in ("SELECT own_40 FROM t40", 'SELECT own_63 FROM "t63"'):
         tokens = list(f" {sql}".encode())
         assert made.deep_copy().try_consume_tokens(tokens) == len(tokens), sql
+
+
+def test_a_name_that_is_a_column_is_given_to_no_other() -> None:
+    schema = Schema((Table("t", columns("n", "total", "a b")),))
+    assert can_write("select", schema, "SELECT COUNT(*) AS cnt FROM t ORDER BY cnt")
+    assert can_write("select", schema, "SELECT n, COUNT(*) AS much FROM t GROUP BY n ORDER BY COUNT(*)")
+    for label in ("n", "Total", "t", "T"):
+        assert not can_write("select", schema, f"SELECT COUNT(*) AS {label} FROM t")
+
+
+@pytest.mark.parametrize("word", sorted({*RESERVED, *Tokenizer.KEYWORDS}))
+def test_every_key_word_that_may_be_a_name_can_be_read_and_run(word: str) -> None:
+    sql = f"SELECT COUNT(*) AS {word} FROM t"
+    if re.fullmatch(r"[A-Z_]+", word) and can_write("select", Schema((Table("t", columns("a")),)), sql):
+        check_read_only(sql)
+        database = sqlite3.connect(":memory:")
+        database.execute("CREATE TABLE t (a)")
+        database.execute(sql)
