@@ -73,13 +73,14 @@ class Reader:
         self.end()
 
     def end(self) -> None:
-        """End the endpoint and the cluster, if they are there."""
+        """End the endpoint and the cluster, if they are there; nothing is exported any more."""
         if self.served and self.served.poll() is None:
             self.served.send_signal(signal.SIGINT)
             self.served.wait(120)
         self.served = None
         if (self.folder / "runs" / "cluster").exists():
             subprocess.run(_program(["t2s", "cluster", "down"]), cwd=self.folder, check=False)
+        self.environment.clear()
 
     def _do(self, title: str, words: list[str]) -> None:
         began = time.monotonic()
