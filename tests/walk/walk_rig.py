@@ -128,14 +128,14 @@ class Reader:
         return 0 if ready else 1, log.read_text("utf-8")
 
     def _interrupt(self, words: list[str]) -> tuple[int, str]:
-        """A search that is to be resumed: Ctrl-C once some of its trials run."""
+        """A search that is to be resumed: Ctrl-C once a trial has finished."""
         log = self.folder / "search.log"
         with log.open("wb") as stream:
             search = subprocess.Popen(
                 _program(words), cwd=self.folder, env=self._environment(), stdout=stream, stderr=subprocess.STDOUT
             )
         end = time.monotonic() + 300
-        while len([*self.folder.glob("runs/*/trials/*")]) < 8 and search.poll() is None and time.monotonic() < end:
+        while "  finished\n" not in log.read_text("utf-8") and search.poll() is None and time.monotonic() < end:
             time.sleep(0.2)
         search.send_signal(signal.SIGINT)
         return (0 if search.wait(120) == INTERRUPTED else 1), log.read_text("utf-8")

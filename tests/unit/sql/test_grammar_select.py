@@ -185,11 +185,13 @@ def test_a_name_that_is_a_column_is_given_to_no_other() -> None:
         assert not can_write("select", schema, f"SELECT COUNT(*) AS {label} FROM t")
 
 
-@pytest.mark.parametrize("word", sorted({*RESERVED, *Tokenizer.KEYWORDS}))
-def test_every_key_word_that_may_be_a_name_can_be_read_and_run(word: str) -> None:
-    sql = f"SELECT COUNT(*) AS {word} FROM t"
-    if re.fullmatch(r"[A-Z_]+", word) and can_write("select", Schema((Table("t", columns("a")),)), sql):
-        check_read_only(sql)
-        database = sqlite3.connect(":memory:")
-        database.execute("CREATE TABLE t (a)")
-        database.execute(sql)
+def test_every_key_word_that_may_be_a_name_can_be_read_and_run() -> None:
+    database, written = sqlite3.connect(":memory:"), 0
+    database.execute("CREATE TABLE t (a)")
+    for word in sorted(word for word in {*RESERVED, *Tokenizer.KEYWORDS} if re.fullmatch(r"[A-Z_]+", word)):
+        sql = f"SELECT COUNT(*) AS {word} FROM t"
+        if can_write("select", Schema((Table("t", columns("a")),)), sql):
+            written += 1
+            check_read_only(sql)
+            database.execute(sql)
+    assert written > 100
