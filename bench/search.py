@@ -173,9 +173,10 @@ def _processes(config: Config, stops: bool) -> Measured:
 
     from t2s.runtime import ray_session
     from t2s.search.run import _prepare
-    from t2s.search.space import default_setting, define_space
+    from t2s.search.space import default_setting, define_space, trial_config
 
     measured, search = Measured(), config.search
+    steps: dict[int, int] = {}
 
     class Watch(tune.Callback):
         """Notes each validation on the driver, when Tune hears of it."""
@@ -184,16 +185,18 @@ def _processes(config: Config, stops: bool) -> Measured:
             number = trials.index(trial) + 1
             at = time.time() - measured.began
             measured.points.append((at, number, int(result["training_iteration"]), float(result[METRIC])))
-            measured.examples += search.max_train_samples // search.rungs
+            steps[number] = int(result["step"])
 
         def __reduce__(self) -> Any:
             return (tune.Callback, ())
 
     sampler = optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=4, multivariate=True)
-    asha = ASHAScheduler(max_t=search.rungs, grace_period=1, reduction_factor=search.reduction_factor)
     with ray_session(config):
         measured.began = time.time()
         material = _prepare(config, print)
+        first = trial_config(config, default_setting(config), material.num_examples).training
+        ends = first.measured_after(first.max_steps)
+        asha = ASHAScheduler("step", max_t=ends[-1], grace_period=ends[0], reduction_factor=search.reduction_factor)
         train = tune.with_parameters(
             _train_alone if stops else _train_stock, config=material.config, texts=material.texts
         )
@@ -217,6 +220,7 @@ def _processes(config: Config, stops: bool) -> Measured:
             ),
         ).fit()
         measured.wall_s = time.time() - measured.began
+    measured.examples = sum(steps.values()) * first.batch_size * first.gradient_accumulation_steps
     return measured
 
 
@@ -248,18 +252,18 @@ def _train_stock(setting: dict[str, Any], config: Config, texts: Any) -> None:
     model, tokenizer, _ = load_base(short, for_training=True)
     transformers.set_seed(short.seed)
     model = attach(model, short.lora)
-    every = short.training.eval_steps
+    measured_after = short.training.measured_after(short.training.max_steps)
 
     with tempfile.TemporaryDirectory() as scratch:
         exact = build_trainer(short, model, tokenizer, texts, Path(scratch) / "exact", 1)
 
         class Validate(transformers.TrainerCallback):
-            """The exact loss after each part of the steps."""
+            """The exact loss at the end of each rung."""
 
             def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-                if state.global_step % every == 0:
+                if state.global_step in measured_after:
                     was_training = model.training
-                    tune.report({METRIC: exact.evaluate()[METRIC]})
+                    tune.report({METRIC: exact.evaluate()[METRIC], "step": state.global_step})
                     model.train(was_training)
 
         passes = short.training.gradient_accumulation_steps

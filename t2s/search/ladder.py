@@ -21,7 +21,7 @@ ACCURACY = "eval_ex"
 
 @dataclass(frozen=True)
 class Ladder:
-    """``rungs`` measurements of each trial, evenly over its examples; the last ``ex_rungs`` of them ask questions."""
+    """``rungs`` measurements of each trial on its way; the last ``ex_rungs`` of them ask questions."""
 
     rungs: int
     ex_rungs: int

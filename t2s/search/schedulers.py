@@ -45,9 +45,13 @@ class Asha:
     rungs: int
     reduction: int
     bracket: int = 0
+    spacing: str = "even"
+    """As ``search.rung_spacing``: whether rungs are equally long, or grow by ``reduction`` themselves."""
 
     def milestones(self) -> list[int]:
-        """Rungs that compare: 1, reduction, reduction² ... below the last; a later bracket begins later."""
+        """Rungs that compare, below the last: 1, reduction, reduction² ..., or each; a later bracket begins later."""
+        if self.spacing == "geometric":
+            return list(range(1 + self.bracket, self.rungs))
         first = self.reduction**self.bracket
         count = math.floor(math.log(max(1, self.rungs / first), self.reduction) + 1e-9) + 1
         return [rung for k in range(count) if (rung := first * self.reduction**k) < self.rungs]
@@ -66,10 +70,12 @@ class Hyperband:
 
     rungs: int
     reduction: int
+    spacing: str = "even"
 
     def bracket(self, number: int) -> int:
         """Each bracket gets about ``reduction`` times the trials of the next one."""
-        brackets = math.floor(math.log(self.rungs, self.reduction) + 1e-9) + 1
+        is_even = self.spacing == "even"
+        brackets = math.floor(math.log(self.rungs, self.reduction) + 1e-9) + 1 if is_even else self.rungs
         for bracket in reversed(range(1, brackets)):
             if number % self.reduction**bracket == 0:
                 return bracket
@@ -79,7 +85,7 @@ class Hyperband:
         """As ASHA in its bracket."""
         mine = self.bracket(number)
         own = {other: values for other, values in measured.items() if self.bracket(other) == mine}
-        return Asha(self.rungs, self.reduction, mine).stops(number, rung, own)
+        return Asha(self.rungs, self.reduction, mine, self.spacing).stops(number, rung, own)
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,8 @@ def build_rule(config: Config) -> Rule | None:
     """The rule of ``search.scheduler``; None stops nobody."""
     search = config.search
     rules: dict[str, Rule] = {
-        "asha": Asha(search.rungs, search.reduction_factor),
-        "hyperband": Hyperband(search.rungs, search.reduction_factor),
+        "asha": Asha(search.rungs, search.reduction_factor, spacing=search.rung_spacing),
+        "hyperband": Hyperband(search.rungs, search.reduction_factor, search.rung_spacing),
         "median": Median(search.rungs),
     }
     return rules.get(search.scheduler)

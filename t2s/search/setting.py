@@ -67,28 +67,43 @@ def as_overrides(config: Config, setting: Setting) -> dict[str, Any]:
 
 
 def trial_config(config: Config, setting: Setting, num_examples: int) -> Config:
-    """The short training of one trial: the whole budget in ``rungs`` equal parts, a measurement after each.
+    """The short training of one trial: ``search.rungs`` measurements on the way, the last one at the whole budget.
 
-    A rung is the same number of examples for every setting, whatever its global batch: the largest number that all of
-    the space's batches divide. The global batch is kept whatever the number of workers, so that a learning rate found
-    here means the same in the real training.
+    A rung ends after the same number of examples for every setting (:func:`rung_ends`). The global batch is kept
+    whatever the number of workers, so that a learning rate found here means the same in the real training.
 
     Raises:
         ConfigError: too few examples for one step a rung, or a batch that the workers cannot share out.
     """
     search = config.search
     batch = int(setting.get("global_batch", _global_batch(config.training)))
-    steps = _examples_a_rung(config, num_examples, batch) // batch
+    ends = [examples // batch for examples in rung_ends(config, num_examples, batch)]
     applied = apply_setting(config, {name: value for name, value in setting.items() if name != "global_batch"})
     update = {
         **_split(batch, config.training, search.num_workers),
         "num_workers": search.num_workers,
-        "max_steps": steps * search.rungs,
-        "epochs": float(steps * search.rungs),
-        "eval_steps": steps,
-        "logging_steps": max(1, steps // 2),
+        "max_steps": ends[-1],
+        "epochs": float(ends[-1]),
+        "eval_steps": ends,
+        "logging_steps": max(1, ends[0] // 2),
     }
     return applied.model_copy(update={"training": applied.training.model_copy(update=update)})
+
+
+def rung_ends(config: Config, num_examples: int, batch: int | None = None) -> list[int]:
+    """Examples after which each rung ends, ascending: whole steps of every batch of the space, and of ``batch``.
+
+    ``even`` rungs are equal; ``geometric`` ones end at ``num_examples`` / η^k, as far as there are steps for that.
+
+    Raises:
+        ConfigError: too few examples for whole steps of each batch.
+    """
+    search, unit = config.search, _unit(config, num_examples, batch or _global_batch(config.training))
+    if search.rung_spacing == "even":
+        part = max(unit, num_examples // search.rungs // unit * unit)
+        return [part * rung for rung in range(1, search.rungs + 1)]
+    parts = [num_examples // search.reduction_factor**above // unit for above in reversed(range(search.rungs))]
+    return [max(rung, part) * unit for rung, part in enumerate(parts, 1)]
 
 
 def layers_text(layers: Iterable[str] | Literal["all-linear"]) -> str:
@@ -122,8 +137,8 @@ def _split(batch: int, training: TrainingConfig, workers: int) -> dict[str, int]
     return {"batch_size": micro, "gradient_accumulation_steps": share // micro}
 
 
-def _examples_a_rung(config: Config, num_examples: int, batch: int) -> int:
-    """The largest number of examples that every batch of the space divides, and that ``rungs`` times fit."""
+def _unit(config: Config, num_examples: int, batch: int) -> int:
+    """The least number of examples that is whole steps of every batch of the space."""
     sizes = sorted({batch, *_batches(config)})
     unit, there = math.lcm(*sizes), num_examples // config.search.rungs
     if len(sizes) > 1 and unit > there:
@@ -132,7 +147,7 @@ def _examples_a_rung(config: Config, num_examples: int, batch: int) -> int:
             f"too small for whole steps of each of {', '.join(map(str, sizes))}, which take {unit}: raise "
             "search.max_train_samples, or choose batches that divide each other"
         )
-    return max(unit, there // unit * unit)
+    return unit
 
 
 def _batches(config: Config) -> set[int]:

@@ -87,6 +87,11 @@ def interval(accuracy: float, low: float, high: float) -> str:
     return f"{100 * accuracy:.1f}% ({100 * low:.1f} to {100 * high:.1f})"
 
 
+def rungs_text(ends: Sequence[int]) -> str:
+    """Where rungs end: ``40, 128 and 384``."""
+    return " and ".join(filter(None, [", ".join(map(str, ends[:-1])), str(ends[-1])]))
+
+
 def duration(seconds: float) -> str:
     """``0:42``, ``12:05`` or ``1:02:03``."""
     minutes, rest = divmod(max(0, round(seconds)), 60)

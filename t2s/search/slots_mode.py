@@ -10,6 +10,8 @@ from typing import Any
 from t2s.config import Config
 from t2s.search.book import Book
 from t2s.search.record import Trial
+from t2s.search.setting import rung_ends
+from t2s.search.show import rungs_text
 from t2s.search.tune import Running
 
 
@@ -33,9 +35,10 @@ def open_mode(material: Any, book: Book, say: Callable[[str], None]) -> Iterator
     with Pool(config, material.texts, material.ladder, book.search_dir, count) as pool:
         slots = pool.wait(say)
         at_a_time = _at_a_time(config, slots, count)
+        ends = rungs_text(rung_ends(config, material.num_examples))
         say(
-            f"{config.search.num_trials} trials, each up to {material.num_examples} examples in {config.search.rungs} "
-            f"rungs, {at_a_time} at a time in {slots} slots of {count} {'host' if count == 1 else 'hosts'}"
+            f"{config.search.num_trials} trials, measured after {ends} examples, "
+            f"{at_a_time} at a time in {slots} slots of {count} {'host' if count == 1 else 'hosts'}"
         )
 
         def compare(chosen: list[Trial]) -> list[Any]:

@@ -143,8 +143,9 @@ def space_difference(old: str, new: str) -> list[str]:
 
 
 _OWN = (
-    "search.mode", "search.space", "search.rungs", "search.max_train_samples", "search.max_val_samples",
-    "search.ex_rungs", "search.ex_samples", "search.objectives", "search.num_workers",
+    "search.mode", "search.space", "search.rungs", "search.rung_spacing", "search.reduction_factor",
+    "search.max_train_samples", "search.max_val_samples", "search.ex_rungs", "search.ex_samples",
+    "search.objectives", "search.num_workers",
     "inference.max_new_tokens", "inference.grammar", "inference.values", "inference.execution_guided",
     "inference.candidates", "inference.drop_empty", "inference.weights",
 )  # fmt: skip

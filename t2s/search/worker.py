@@ -30,9 +30,9 @@ def run_worker_trial(
     from ray import tune
 
     short = trial_config(config, proposed["setting"], num_examples)
-    steps_a_rung = int(short.training.eval_steps or short.training.max_steps)
+    unasked = [0, *short.training.measured_after(short.training.max_steps)][: ladder.rungs - ladder.ex_rungs + 1]
     trial = {
-        "ask_from_step": (ladder.rungs - ladder.ex_rungs) * steps_a_rung + 1,
+        "ask_from_step": unasked[-1] + 1,
         "adapter_to": folder / str(proposed["number"]) / ADAPTER,
     }
     trial_id = tune.get_context().get_trial_id()

@@ -14,6 +14,8 @@ from t2s.config import Config
 from t2s.errors import ConfigError
 from t2s.search.book import Book
 from t2s.search.record import Trial
+from t2s.search.setting import rung_ends
+from t2s.search.show import rungs_text
 from t2s.search.tune import Running
 
 
@@ -35,10 +37,8 @@ def open_mode(material: Any, book: Book, say: Callable[[str], None]) -> Iterator
         raise ConfigError("search.finalist_seeds above 1 needs search.mode=slots")
     at_a_time = concurrency(material.config)
     config = settle(material.config, material.texts, say, at_a_time * material.config.search.num_workers)
-    say(
-        f"{config.search.num_trials} trials, each up to {material.num_examples} examples in {config.search.rungs} "
-        f"rungs, {at_a_time} at a time"
-    )
+    ends = rungs_text(rung_ends(config, material.num_examples))
+    say(f"{config.search.num_trials} trials, measured after {ends} examples, {at_a_time} at a time")
     folder = book.search_dir / "trials"
     board = f"t2s-stop-{book.search_dir.name}"
     keep_alive = start_stop_board(board)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerState
+from transformers import TrainerCallback, TrainerState
 from transformers.trainer_utils import EvalLoopOutput, SaveStrategy
 
 from t2s.config import Config
@@ -48,6 +48,16 @@ class Validation:
     harness: Harness = field(default_factory=Alone)
     ask_from_step: int = 0
     """Earlier validations measure the loss only."""
+
+
+class MeasureAfter(TrainerCallback):
+    """Validates after the given steps; transformers only knows every so many."""
+
+    def __init__(self, steps: Sequence[int]) -> None:
+        self._steps = frozenset(steps)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        control.should_evaluate = state.global_step in self._steps
 
 
 def measure_execution(

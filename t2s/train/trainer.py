@@ -23,7 +23,7 @@ from t2s.model.precision import resolve_precision
 from t2s.train.batches import LengthSortedBatches
 from t2s.train.checkpoint import KEPT
 from t2s.train.encode import Encoded
-from t2s.train.measure import ValidatingTrainer
+from t2s.train.measure import MeasureAfter, ValidatingTrainer
 from t2s.train.sharing import SharingCollator, shares_exactly
 from t2s.train.texts import TrainingTexts
 
@@ -45,6 +45,8 @@ def build_trainer(config: Config, model: Any, tokenizer: Any, texts: TrainingTex
         processing_class=tokenizer,
         data_collator=SharingCollator(tokenizer.pad_token_id, share=per_row > 1),
     )
+    if isinstance(config.training.eval_steps, list):
+        trainer.add_callback(MeasureAfter(config.training.eval_steps))
     # TRL casts the adapters of a quantised base to bf16, whose 8 bits of mantissa swallow small updates.
     for parameter in trainer.model.parameters():
         if parameter.requires_grad:
@@ -162,8 +164,8 @@ def trainer_arguments(config: Config, device: torch.device, out: Path, steps: in
         logging_steps=training.logging_steps,
         logging_first_step=True,
         logging_nan_inf_filter=False,  # a loss that is no number must be seen, not averaged away
-        eval_strategy="steps" if training.eval_steps else "no",
-        eval_steps=training.eval_steps,
+        eval_strategy="steps" if isinstance(training.eval_steps, int) else "no",  # for a list: MeasureAfter
+        eval_steps=training.eval_steps if isinstance(training.eval_steps, int) else None,
         save_strategy="steps" if training.save_steps else "epoch",
         save_steps=training.save_steps or 500,
         save_total_limit=KEPT,

@@ -121,6 +121,7 @@ Drawn = st.fixed_dictionaries(
         "training.max_grad_norm": st.sampled_from([0.3, 5.0]),
         "training.batch_size": st.sampled_from([3, 8, 16]),
         "training.gradient_accumulation_steps": st.sampled_from([1, 2]),
+        "training.eval_steps": st.sampled_from([2, "[1, 3, 6]"]),
         "seed": st.sampled_from([0, 1]),
     }
 )

@@ -32,9 +32,12 @@ class SearchConfig(Section):
     """``asha`` stops the worse trials at each rung (Li et al. 2018, arXiv:1810.05934), ``hyperband`` does so with
     several brackets, ``median`` stops what is worse than the median of the others, ``none`` stops nothing."""
     rungs: Count = 3
-    """How often a trial is measured, evenly over its examples."""
-    reduction_factor: int = Field(default=2, ge=2, le=1000)
-    """ASHA and Hyperband keep one in this many at each rung."""
+    """How often a trial is measured; the last time when it has trained on all its examples."""
+    reduction_factor: int = Field(default=3, ge=2, le=1000)
+    """ASHA and Hyperband keep one in this many at each rung that compares (η in the papers)."""
+    rung_spacing: Literal["geometric", "even"] = "geometric"
+    """``geometric``: each rung ends after ``search.reduction_factor`` times the examples of the one before, and each
+    compares. ``even``: all rungs are equally long, and those numbered 1, η, η² and so on compare."""
     sampler: Name = "tpe"
     """Optuna's sampler: ``tpe``, ``random``, or the name of one in ``optuna.samplers``, for example ``GPSampler``."""
     sampler_options: dict[str, Any] = {}

@@ -17,6 +17,12 @@ def _least_first(workers: list[int]) -> list[int]:
     return workers
 
 
+def _ascending(steps: list[int]) -> list[int]:
+    if steps != sorted(set(steps)):
+        raise ValueError(f"steps ascend, each once, found {steps}")
+    return steps
+
+
 class TrainingConfig(Section):
     """The fine-tuning: TRL's SFTTrainer in every worker of a Ray Train run."""
 
@@ -56,8 +62,9 @@ class TrainingConfig(Section):
     """Use only this many validation examples for the loss, drawn with ``seed``."""
     logging_steps: Count = 10
     """Steps between two lines of metrics."""
-    eval_steps: Count | None = None
-    """Steps between two measurements of the validation loss; None measures it once, at the end."""
+    eval_steps: Count | Annotated[list[Count], Field(min_length=1), AfterValidator(_ascending)] | None = None
+    """Steps between two measurements of the validation loss; ``[10, 100, 1000]`` measures after these. None measures it
+    once, at the end."""
     eval_ex_samples: int = Field(default=0, ge=0, le=2**31 - 1)
     """Questions of the validation split that each such measurement also asks, for execution accuracy: a fixed slice,
     drawn with ``seed``, with the share of each category that the split has. 0 asks none."""
@@ -84,6 +91,12 @@ class TrainingConfig(Section):
         """The most workers there may be."""
         return self.num_workers if isinstance(self.num_workers, int) else self.num_workers[1]
 
+    def measured_after(self, steps: int) -> list[int]:
+        """The steps of a training of ``steps`` that a measurement follows; the last one always is among them."""
+        asked = self.eval_steps or steps
+        between = range(asked, steps, asked) if isinstance(asked, int) else [step for step in asked if step < steps]
+        return [*between, steps]
+
     @model_validator(mode="after")
     def _reached(self) -> TrainingConfig:
         if self.max_steps == 0:
@@ -102,7 +115,8 @@ class TrainingConfig(Section):
             raise ValueError(
                 "training.metric_for_best=eval_ex needs training.eval_ex_samples above 0: set it, for example to 128"
             )
-        for name, steps in (("eval_steps", self.eval_steps), ("save_steps", self.save_steps)):
+        first = self.eval_steps[0] if isinstance(self.eval_steps, list) else self.eval_steps
+        for name, steps in (("eval_steps", first), ("save_steps", self.save_steps)):
             if steps and 0 < self.max_steps < steps:
                 raise ValueError(
                     f"training.{name}={steps} is never reached with training.max_steps={self.max_steps}: "

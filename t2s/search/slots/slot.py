@@ -8,6 +8,7 @@ on from a checkpoint takes the same steps.
 
 from __future__ import annotations
 
+import bisect
 import math
 import random
 import tempfile
@@ -81,7 +82,7 @@ class Slot:
     ) -> None:
         self.key, self.config, self.adapter = key, config, adapter
         self.total_steps = num_steps(config, len(examples), 1)
-        self.steps_per_rung = config.training.eval_steps or self.total_steps
+        self._rung_ends = config.training.measured_after(self.total_steps)
         self.progress = Progress()
         self.is_parked = False
         self._examples, self._order = examples, Order(examples, config, per_row)
@@ -112,13 +113,11 @@ class Slot:
     def at_rung(self) -> int:
         """The rung that the slot has just reached, from 1; 0 between rungs."""
         step = self.progress.step
-        if step == 0 or (step % self.steps_per_rung and not self.is_done):
-            return 0
-        return self.rung_of(step)
+        return self.rung_of(step) if step in self._rung_ends else 0
 
     def rung_of(self, step: int) -> int:
         """The rung that the first ``step`` steps end in or lead to, from 1."""
-        return math.ceil(step / self.steps_per_rung)
+        return bisect.bisect_left(self._rung_ends, step) + 1
 
     # -- one pass ----------------------------------------------------------------------------------------------------
 

@@ -44,6 +44,8 @@ SPACES = st.lists(st.sampled_from(EVERYTHING), unique=True).map(
     lambda more: load([], [*more, "search.max_train_samples=512"])
 )
 
+SPACINGS = st.sampled_from(["even", "geometric"])
+
 
 def drawn(config: Config, seed: int) -> Setting:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
@@ -89,37 +91,56 @@ def test_the_overrides_of_a_setting_are_a_file_for_the_next_training(tmp_path: P
     passes=st.integers(1, 8),
     workers=st.integers(1, 4),
     rungs=st.integers(1, 5),
+    spacing=SPACINGS,
     examples=st.integers(1, 2000),
 )
 def test_a_trial_keeps_the_global_batch_and_is_measured_once_a_rung(
-    batch: int, passes: int, workers: int, rungs: int, examples: int
+    batch: int, passes: int, workers: int, rungs: int, spacing: str, examples: int
 ) -> None:
     words = [f"training.batch_size={batch}", f"training.gradient_accumulation_steps={passes}"]
-    config = load([], [*words, f"training.num_workers={workers}", f"search.rungs={rungs}"])
+    ladder = [f"search.rungs={rungs}", f"search.rung_spacing={spacing}"]
+    config = load([], [*words, f"training.num_workers={workers}", *ladder])
     short = trial_config(config, default_setting(config), examples).training
     assert short.batch_size * short.gradient_accumulation_steps * short.num_workers == batch * passes * workers
-    assert short.eval_steps is not None and short.max_steps == rungs * short.eval_steps
+    assert isinstance(short.eval_steps, list) and len(short.eval_steps) == rungs
+    assert short.measured_after(short.max_steps) == short.eval_steps == sorted(set(short.eval_steps))
+    if spacing == "even":
+        assert short.eval_steps == [short.eval_steps[0] * rung for rung in range(1, rungs + 1)]
+
+
+@given(reduction=st.integers(2, 5), rungs=st.integers(1, 5), batch=st.sampled_from([1, 4, 8]), more=st.integers(0, 99))
+def test_geometric_rungs_end_at_fractions_of_all_examples(reduction: int, rungs: int, batch: int, more: int) -> None:
+    words = [f"search.reduction_factor={reduction}", f"search.rungs={rungs}", f"training.batch_size={batch}"]
+    config = load([], [*words, "training.gradient_accumulation_steps=1"])
+    examples = rungs * batch * reduction ** (rungs - 1) + more  # the first rung holds a batch a rung
+    ends = trial_config(config, default_setting(config), examples).training.eval_steps
+    assert isinstance(ends, list)
+    for above, end in enumerate(reversed(ends)):
+        wanted = examples / reduction**above
+        assert wanted - batch < end * batch <= wanted, "never more, and less by less than a batch"
 
 
 @given(
     batches=st.lists(st.sampled_from([1, 2, 3, 4, 6, 8, 12, 24]), min_size=1, max_size=4, unique=True),
     micro=st.integers(1, 8),
     rungs=st.integers(1, 4),
+    spacing=SPACINGS,
     more=st.integers(0, 200),
 )
 def test_a_rung_is_the_same_number_of_examples_for_every_global_batch(
-    batches: list[int], micro: int, rungs: int, more: int
+    batches: list[int], micro: int, rungs: int, spacing: str, more: int
 ) -> None:
-    words = [f"search.space.global_batch={batches}", f"search.rungs={rungs}", "training.batch_size=4"]
+    ladder = [f"search.rungs={rungs}", f"search.rung_spacing={spacing}"]
+    words = [f"search.space.global_batch={batches}", *ladder, "training.batch_size=4"]
     config = load([], [*words, f"training.batch_size={micro}", "training.gradient_accumulation_steps=3"])
     examples = rungs * 24 * micro + more  # every batch here, and the configured one, divides 24 × micro
-    rung_sizes = set()
+    rung_ends = set()
     for batch in {*batches, 3 * micro}:
         short = trial_config(config, default_setting(config) | {"global_batch": batch}, examples).training
         assert short.batch_size <= micro and short.batch_size * short.gradient_accumulation_steps == batch
-        assert short.eval_steps is not None and short.max_steps == rungs * short.eval_steps
-        rung_sizes.add(batch * short.eval_steps)
-    assert len(rung_sizes) == 1 and rungs * rung_sizes.pop() <= examples
+        assert isinstance(short.eval_steps, list) and short.max_steps == short.eval_steps[-1]
+        rung_ends.add(tuple(batch * steps for steps in short.eval_steps))
+    assert len(rung_ends) == 1 and rung_ends.pop()[-1] <= examples
 
 
 def test_batches_that_no_rung_holds_whole_are_refused() -> None:
