@@ -16,11 +16,13 @@ from t2s.search.record import STUDY, Trial, read_trials
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1500)]
 
-TRIALS, RUNGS = 6, 3
+TRIALS, ENDS = 6, [8.0, 32.0, 96.0]
+"""``ENDS``: examples of a trial at the end of each rung."""
 SEARCH = [
-    "training.num_workers=1", "training.batch_size=8", f"search.num_trials={TRIALS}", f"search.rungs={RUNGS}",
-    "search.max_train_samples=96", "search.max_val_samples=16", "search.ex_samples=16", "search.slots=1",
-    "search.hosts=2", "search.space.r=[4, 8]", "lora.r=8", "lora.alpha=16", "search.scheduler=asha",
+    "training.num_workers=1", "training.batch_size=8", "training.gradient_accumulation_steps=1",
+    f"search.num_trials={TRIALS}", f"search.rungs={len(ENDS)}", "search.max_train_samples=96",
+    "search.max_val_samples=16", "search.ex_samples=16", "search.slots=1", "search.hosts=2", "search.space.r=[4, 8]",
+    "lora.r=8", "lora.alpha=16", "search.scheduler=asha",
 ]  # fmt: skip
 
 
@@ -55,7 +57,7 @@ def check_whole(search_dir: Path) -> list[Trial]:
     assert {trial.state for trial in trials} <= {"finished", "stopped"}
     for trial in trials:
         assert [each.rung for each in trial.rungs] == list(range(1, trial.rung + 1))
-        assert [each.metrics["examples"] for each in trial.rungs] == [32.0 * each.rung for each in trial.rungs]
+        assert [each.metrics["examples"] for each in trial.rungs] == ENDS[: trial.rung]
     assert (search_dir / "adapter" / "manifest.json").is_file() or list((search_dir / "adapter").iterdir())
     return trials
 

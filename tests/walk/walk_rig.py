@@ -119,21 +119,13 @@ class Reader:
     def _serve(self, words: list[str]) -> tuple[int, str]:
         """Started, and left there once it is ready."""
         self.end()
-        log = self.folder / "serve.log"
-        with log.open("wb") as stream:
-            self.served = subprocess.Popen(
-                _program(words), cwd=self.folder, env=self._environment(), stdout=stream, stderr=subprocess.STDOUT
-            )
+        self.served, log = self._start(words)
         ready = _answers("http://127.0.0.1:8000/readyz", self.served)
         return 0 if ready else 1, log.read_text("utf-8")
 
     def _interrupt(self, words: list[str]) -> tuple[int, str]:
         """A search that is to be resumed: Ctrl-C once a trial has finished."""
-        log = self.folder / "search.log"
-        with log.open("wb") as stream:
-            search = subprocess.Popen(
-                _program(words), cwd=self.folder, env=self._environment(), stdout=stream, stderr=subprocess.STDOUT
-            )
+        search, log = self._start(words)
         end = time.monotonic() + 300
         while "  finished\n" not in log.read_text("utf-8") and search.poll() is None and time.monotonic() < end:
             time.sleep(0.2)
@@ -142,10 +134,19 @@ class Reader:
 
     def _look(self, words: list[str]) -> tuple[int, str]:
         """At MLflow's page, until Ctrl-C."""
-        page = subprocess.Popen(_program(words), cwd=self.folder, env=self._environment(), stdout=subprocess.DEVNULL)
+        page, log = self._start(words)
         ready = _answers("http://127.0.0.1:5000/health", page)
         page.send_signal(signal.SIGINT)
-        return (0 if ready and page.wait(60) in (0, 130) else 1), ""
+        return (0 if ready and page.wait(60) in (0, INTERRUPTED) else 1), log.read_text("utf-8")
+
+    def _start(self, words: list[str]) -> tuple[subprocess.Popen[bytes], Path]:
+        """In the background, and where it writes."""
+        log = self.folder / f"{words[1]}.log"
+        with log.open("wb") as stream:
+            program = _program(words)
+            return subprocess.Popen(
+                program, cwd=self.folder, env=self._environment(), stdout=stream, stderr=subprocess.STDOUT
+            ), log
 
     def _environment(self) -> dict[str, str]:
         return os.environ | {"OMP_NUM_THREADS": "1", "NO_COLOR": "1", **self.environment}

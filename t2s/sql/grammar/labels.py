@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 
 from t2s.sql.core import Schema
-from t2s.sql.grammar.sources import RESERVED
+from t2s.sql.grammar.sources import PLAIN, RESERVED
+from t2s.sql.schema import sql_names
 
 ORDERED = (
     "n", "num", "number", "count", "cnt", "total", "sum", "amount", "value", "revenue", "spent", "average", "avg",
@@ -35,5 +36,5 @@ def ordered_words(schema: Schema) -> tuple[str, ...]:
 
 
 def _own(schema: Schema) -> set[str]:
-    names = {name for table in schema.tables for name in (table.name, *(column.name for column in table.columns))}
-    return {name.upper() for name in names if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)}
+    names = {name for table in schema.tables for name in (table.name, *sql_names(table))}
+    return {name.upper() for name in names if PLAIN.fullmatch(name)}

@@ -25,7 +25,8 @@ from t2s.sql.syntax import NotWikiSQLForm, SyntaxFailure, read_query
 MAX_TABLES = 4
 """In one FROM clause."""
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""A name that SQL takes without quotes, unless it is a key word."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 _RESERVED_WORDS = """
@@ -181,7 +182,7 @@ def _spellings(name: str) -> tuple[str, ...]:
 @lru_cache(maxsize=1 << 14)
 def _may_be_bare(name: str) -> bool:
     """Whether SQLite and the parser both read the bare word as a name."""
-    if _PLAIN.fullmatch(name) is None or name.upper() in RESERVED:
+    if PLAIN.fullmatch(name) is None or name.upper() in RESERVED:
         return False
     try:
         tree = read_query(f"SELECT {name}, MAX({name}) FROM {name} WHERE {name} = 1 ORDER BY {name}")
