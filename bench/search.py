@@ -7,9 +7,10 @@
 ``t2s search`` in slots. All rank by validation loss, begin with the configured setting, use TPE with the same options,
 and may use all CPUs; a trial takes one thread (a host of ours too).
 
-The time is that until a search has first measured a validation loss as low as the worst of the three bests, from the
-moment that Ray is up. CPU seconds are those of all processes, sampled twice a second. What is printed besides: the
-whole search's wall time, the examples that were trained, and of ours how long slots stood still for Tune's decisions.
+The time is that until a search has first measured a validation loss as low as the worse of the two bests that are
+compared, from the moment that Ray is up. CPU seconds are those of all processes, sampled twice a second. What is
+printed besides: the whole search's wall time, the examples that were trained, and of ours how long slots stood still
+for Tune's decisions.
 """
 
 from __future__ import annotations
@@ -293,19 +294,19 @@ def _line(name: str, measured: Measured) -> str:
 
 
 def _report(measured: dict[str, Measured]) -> None:
-    target = max(each.best for each in measured.values())
-    print(f"until a validation loss of {target:.4f}, the worst of the bests:")
-    reached = {name: each.reaches(target) for name, each in measured.items()}
-    for name, each in measured.items():
-        print(f"{name:<5} {reached[name]:.0f} s and {each.cpu_until(reached[name]):.0f} CPU s")
-    if "t2s" not in measured:
-        return
-    ours = measured["t2s"]
-    for name, each in measured.items():
-        if name != "t2s":
-            wall, whole = reached[name] / reached["t2s"], each.wall_s / ours.wall_s
-            cpu = each.cpu_until(reached[name]) / max(0.1, ours.cpu_until(reached["t2s"]))
-            print(f"t2s : {name:<5} {wall:.2f} x less wall, {cpu:.2f} x less CPU to that loss; {whole:.2f} x in all")
+    for name, other in measured.items():
+        if name != "t2s" and "t2s" in measured:
+            _compare(measured["t2s"], other, name)
+
+
+def _compare(ours: Measured, other: Measured, name: str) -> None:
+    target = max(ours.best, other.best)
+    print(f"t2s beside {name}, until a validation loss of {target:.4f}, the worse of the two bests:")
+    wall, theirs = ours.reaches(target), other.reaches(target)
+    cpu, theirs_cpu = max(0.1, ours.cpu_until(wall)), other.cpu_until(theirs)
+    print(f"  {wall:.0f} s, not {theirs:.0f} ({theirs / wall:.2f} x); CPU {cpu:.0f} s, not {theirs_cpu:.0f}", end="")
+    print(f" ({theirs_cpu / cpu:.2f} x); in all {ours.wall_s:.0f} s, not {other.wall_s:.0f}", end="")
+    print(f" ({other.wall_s / ours.wall_s:.2f} x)")
 
 
 if __name__ == "__main__":

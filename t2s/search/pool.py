@@ -29,9 +29,11 @@ _ANSWER_S = 5.0
 def plan_hosts(config: Config, texts: Any, say: Callable[[str], None]) -> tuple[int, Config]:
     """How many hosts, and ``config`` with passes that they have the memory for.
 
-    One host a GPU, or one for each ``ray.worker_cpus`` CPUs; never more than trials. Where a base with the slots that
-    will be in use (at most two are made room for) would not fit, an optimizer step is made of more and smaller passes,
-    which changes none of its numbers; where even passes of one example do not fit, there are fewer hosts.
+    One host a GPU, or one for each ``ray.worker_cpus`` CPUs; never more than trials. On a CPU a packed pass costs what
+    separate ones cost (``bench/slots.py``), so a host has one slot there unless more are asked for. Where a base with
+    the slots that will be in use (at most two are made room for) would not fit, an optimizer step is made of more and
+    smaller passes, which changes none of its numbers; where even passes of one example do not fit, there are fewer
+    hosts.
 
     Raises:
         ConfigError: ``search.hosts`` asks for more than there are.
@@ -46,6 +48,8 @@ def plan_hosts(config: Config, texts: Any, say: Callable[[str], None]) -> tuple[
         raise ConfigError(f"search.hosts={asked}: this Ray has {what}")
     count = asked or max(1, min(there, config.search.num_trials, config.search.max_concurrent_trials or there))
     sharing = 1 if gpus else -(-count // num_nodes())
+    if not gpus and config.search.slots is None:
+        config = config.model_copy(update={"search": config.search.model_copy(update={"slots": 1})})
     together = config.search.max_concurrent_trials or config.search.num_trials // 3
     slots = config.search.slots or min(2, max(1, -(-together // count)))
     config, fits = _fit_passes(config, texts, sharing, slots, say)

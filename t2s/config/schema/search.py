@@ -17,7 +17,8 @@ class SearchConfig(Section):
     """``slots``: many adapters train side by side on a base that is loaded once. ``workers``: each trial is a training
     of its own, with ``search.num_workers`` workers, for bases that need several GPUs and for DoRA, PiSSA and OLoRA."""
     slots: Count | None = None
-    """Adapters that share one base in ``slots`` mode; None is as many as memory carries, at most 8."""
+    """Adapters that share one base in ``slots`` mode; None is on a GPU as many as memory carries, at most 8,
+    and on a CPU 1: computing several at once saves no time there."""
     hosts: Count | None = None
     """Processes that each hold a base and its slots; None is one a GPU, or one for each ``ray.worker_cpus`` CPUs that
     the memory carries."""
