@@ -47,7 +47,20 @@ def load_base(config: Config, for_training: bool) -> tuple[PreTrainedModel, Any,
     )
     if config.quantization.load_in_4bit and device.type == "cpu" and not for_training:
         model = model.dequantize()
+    _keep_exact(model)
     return model.eval(), load_tokenizer(files), files
+
+
+def _keep_exact(model: PreTrainedModel) -> None:
+    """Keep 4-bit layers off the bf16 kernel that bitsandbytes has for CPUs with AVX512-BF16.
+
+    A layer in eval mode whose input needs no gradient packs its weights for that kernel, and they stay packed. It has
+    no backward pass: the adapters below it learn nothing from then on. Its bf16 scales are other numbers than those
+    that are trained on, merged and served (bitsandbytes 0.50.2, nn/modules.py, ``Linear4bit.forward``).
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            setattr(module, "support_avx512bf16_for_cpu", False)  # noqa: B010 (a Module's attributes have no types)
 
 
 def _quantization(config: Config, compute_dtype: torch.dtype) -> BitsAndBytesConfig | None:

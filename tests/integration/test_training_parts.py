@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from bitsandbytes.nn import Linear4bit
 from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,6 +108,14 @@ def test_adapters_are_fp32_on_a_4_bit_base_and_it_stays_frozen(settings: Setting
     assert {p.dtype for p in trainer.model.parameters() if p.requires_grad} == {torch.float32}
     first, *_, last = losses(trainer)
     assert last < first and torch.equal(weight, before)
+
+
+def test_no_4_bit_layer_takes_the_kernel_of_some_cpus_that_has_no_backward_pass(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    layers = [layer for layer in load_base(settings(), for_training=True)[0].modules() if isinstance(layer, Linear4bit)]
+    assert layers and not any(layer.support_avx512bf16_for_cpu for layer in layers)
 
 
 def test_a_4_bit_base_written_out_for_inference_computes_the_same(settings: Settings) -> None:

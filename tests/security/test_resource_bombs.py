@@ -59,8 +59,8 @@ BOTH = {
     "deep nesting": "SELECT " + "abs(" * 24 + "1" + ")" * 24 + " FROM t a, t b, t c, t d, t e",
     "deep subqueries": "SELECT COUNT(*) FROM " + "(SELECT a FROM t, " * 20 + "t" + ")" * 20,
     "long chain of operators": "SELECT " + "a + " * 2400 + "a FROM t",
-    "long list of values": "SELECT COUNT(*) FROM t a, t b, t c"
-    f" WHERE a.a * b.a * c.a IN ({', '.join(map(str, range(-1500, 0)))})",
+    "long list of values": "SELECT COUNT(*) FROM t a, t b, t c, t d"
+    f" WHERE a.a * b.a * c.a * d.a IN ({', '.join(map(str, range(-1500, 0)))})",
     "many unions": " UNION ALL ".join(["SELECT a FROM t"] * 400),
     "many WITH queries": "WITH "
     + ", ".join(f"q{i} AS (SELECT x.a FROM {f'q{i - 1}' if i else 't'} x, t y)" for i in range(40))
