@@ -14,7 +14,8 @@ _LATER_STATEMENT = re.compile(
     r"(?:^|\n)[^\S\n]*(?:```[^\S\n]*\w*[^\S\n]*\n|SQL\s*:)?\s*(?=(?:SELECT|WITH)\b)", re.IGNORECASE
 )
 _NEXT_EXAMPLE = re.compile(r"(?:^|\n)[^\S\n]*(?:QUESTION|TABLE)\s*:", re.IGNORECASE)
-_END = re.compile(r"\n[^\S\n]*(?:\n|(?:QUESTION|TABLE|SQL)\s*:)|\n?[^\S\n]*```", re.IGNORECASE)
+# Of four backticks the first closes a name: FROM `t`, and then a fence.
+_END = re.compile(r"\n[^\S\n]*(?:\n|(?:QUESTION|TABLE|SQL)\s*:)|\n?[^\S\n]*```(?!`(?!`))", re.IGNORECASE)
 _SPECIAL = re.compile(r"""[;'"`\[]""")
 _QUOTED = {"'": "'", '"': '"', "`": "`", "[": "]"}
 

@@ -47,6 +47,8 @@ def test_the_statement_is_found_alone(text: str) -> None:
         ("WHERE b = 'O'Brien'\n\nQUESTION: what's that?", "WHERE b = 'O'Brien'"),
         ("SELECT a FROM t WHERE b = 'open; SELECT", "SELECT a FROM t WHERE b = 'open"),
         ("SELECT a FROM [x;y]; z", "SELECT a FROM [x;y]"),
+        ("SELECT a FROM `t````", "SELECT a FROM `t`"),
+        ("SELECT a FROM t``````", "SELECT a FROM t"),
         ("I cannot say.\nQUESTION: next?\nSQL: SELECT 1", "I cannot say."),
     ],
 )
@@ -55,7 +57,8 @@ def test_odd_texts_give_what_stands_first(text: str, expected: str) -> None:
 
 
 @given(
-    st.text() | st.lists(st.sampled_from(["SQL:", "```", "\n", ";", "'", '"', "SELECT", " ", "x", "["])).map("".join)
+    st.text()
+    | st.lists(st.sampled_from(["SQL:", "```", "`", "\n", ";", "'", '"', "SELECT", " ", "x", "["])).map("".join)
 )
 def test_it_never_raises_and_extracting_again_changes_nothing(text: str) -> None:
     once = extract_sql(text)
