@@ -78,7 +78,7 @@ class Adapters:
 
     def _hook(self, lora: Lora) -> None:
         """Hook the layers of ``lora``, each one once for all adapters."""
-        base = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
+        base = unwrapped(self._model)
         for name in lora.keys() - self._hooked:
             try:
                 layer = base.get_submodule(name)
@@ -105,6 +105,11 @@ class Adapters:
         tokens = torch.zeros((2, 3), dtype=torch.long, device=self._model.device)
         with self.writing([name, BASE]):
             self._model(input_ids=tokens, use_cache=False)
+
+
+def unwrapped(model: Any) -> Any:
+    """The base inside PEFT's wrapper, if there is one."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def _runs(names: Sequence[str | None]) -> Iterator[tuple[str | None, slice]]:

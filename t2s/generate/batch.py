@@ -7,13 +7,15 @@ computed where a decision is due and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from t2s.generate.adapters import Adapters
+from t2s.generate.adapters import Adapters, unwrapped
 from t2s.generate.attention import grouped
 from t2s.generate.cache import BatchCache, Saved
 
@@ -63,8 +65,8 @@ class Batch:
                 input_ids=tokens.to(self.device),
                 attention_mask=self.mask.to(self.device, torch.long),
                 position_ids=positions.to(self.device),
-                past_key_values=self.cache,
                 use_cache=True,
+                **{cache_argument(type(unwrapped(self.model)).forward): self.cache},
             ).logits
         return logits[0] if picked else logits[rows.to(self.device), offsets.to(self.device)]
 
@@ -88,6 +90,12 @@ class Batch:
     def save(self, row: int, num_tokens: int) -> Saved:
         """A copy of the keys and values of the first tokens of ``row``."""
         return self.cache.save(row, self.mask[row].nonzero().flatten()[:num_tokens].tolist())
+
+
+@functools.cache
+def cache_argument(forward: Callable[..., Any]) -> str:
+    """What a base's ``forward`` calls the cache, which transformers 5.24 gave another name."""
+    return "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"
 
 
 @contextmanager

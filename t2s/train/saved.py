@@ -54,10 +54,7 @@ def count_saved(files: BaseFiles, lora: LoraConfig, dtype: torch.dtype, shape: t
     try:
         skeleton = build_skeleton(files, dtype, _LAYERS, _ATTENTION)
     except (KeyError, ValueError):  # it looks its attention up in a list of its own
-        raise Uncountable(
-            f"model.name={files.name}: t2s cannot foresee the memory of this architecture; for a training set "
-            "training.gradient_checkpointing to true or false"
-        ) from None
+        raise _uncountable(files) from None
     model = attach(skeleton, plain).to(dtype).train()
     counter = _Counter(model)
     layers = _layers(model)
@@ -66,12 +63,22 @@ def count_saved(files: BaseFiles, lora: LoraConfig, dtype: torch.dtype, shape: t
         layer.register_forward_pre_hook(lambda *_: marks.append(counter.total))
         layer.register_forward_hook(lambda *_: marks.append(counter.total))
     model.get_output_embeddings().register_forward_pre_hook(lambda _, given: (given[0].flatten(0, 1)[:labels],))
-    with counter.counting():
-        _forward(model, shape, labels)
+    try:
+        with counter.counting():
+            _forward(model, shape, labels)
+    except ValueError:  # its attention takes no mask but one of its own (BLOOM's adds where each key stands)
+        raise _uncountable(files) from None
     inside = [after - before for before, after in zip(marks[::2], marks[1::2], strict=True)]
     width = model.get_input_embeddings().weight.shape[1]
     border = shape[0] * shape[1] * width * dtype.itemsize
     return Saved(counter.total - sum(inside), max(inside), border)
+
+
+def _uncountable(files: BaseFiles) -> Uncountable:
+    return Uncountable(
+        f"model.name={files.name}: t2s cannot foresee the memory of this architecture; for a training set "
+        "training.gradient_checkpointing to true or false"
+    )
 
 
 def _forward(model: Any, shape: tuple[int, int], labels: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from tiny_model import tiny_texts, tiny_trainer
-from transformers import AutoConfig, GPT2Config, GPTJConfig, Qwen2Config
+from transformers import AutoConfig, BloomConfig, FalconConfig, GPT2Config, GPTNeoConfig, PreTrainedConfig, Qwen2Config
 
 from t2s.cli.main import run
 from t2s.config import Config, LoraConfig, load
@@ -201,7 +201,16 @@ def test_a_wrong_range_of_workers_is_refused(workers: str) -> None:
         load([], [f"training.num_workers={workers}"])
 
 
-def test_an_architecture_that_cannot_be_counted_is_named_with_the_cure(tmp_path: Path) -> None:
-    GPTJConfig(vocab_size=64, n_embd=32, n_layer=2, n_head=2, rotary_dim=8).save_pretrained(tmp_path)
+WITH_THEIR_OWN_ATTENTION = [
+    BloomConfig(vocab_size=64, hidden_size=32, n_layer=2, n_head=2),
+    FalconConfig(vocab_size=64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2),
+    GPTNeoConfig(vocab_size=64, hidden_size=32, num_layers=2, num_heads=2, attention_types=[[["global", "local"], 1]]),
+]
+
+
+@pytest.mark.parametrize("base", WITH_THEIR_OWN_ATTENTION, ids=lambda base: base.model_type)
+def test_an_architecture_that_cannot_be_counted_is_named_with_the_cure(tmp_path: Path, base: PreTrainedConfig) -> None:
+    base.save_pretrained(tmp_path)
+    lora = LoraConfig(target_modules="all-linear")
     with pytest.raises(Uncountable, match=r"set training\.gradient_checkpointing to true or false"):
-        count_saved(BaseFiles("gptj", tmp_path, None, "0"), LoraConfig(), torch.float32, (2, 8), labels=4)
+        count_saved(BaseFiles("other", tmp_path, None, "0"), lora, torch.float32, (2, 8), labels=4)

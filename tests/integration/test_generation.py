@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import DynamicCache
 
 from t2s.config import InferenceConfig, load
 from t2s.data.core import Example
@@ -19,7 +20,7 @@ from t2s.data.pipelines import build_pipeline
 from t2s.errors import ConfigError, SetupError
 from t2s.generate import Request, load_generator
 from t2s.generate.attention import grouped
-from t2s.generate.batch import Batch
+from t2s.generate.batch import Batch, cache_argument
 from t2s.generate.candidates import beam, sample
 from t2s.generate.constrained import Constraint
 from t2s.generate.engine import Generator
@@ -76,8 +77,9 @@ def test_heads_of_a_group_that_ask_together_compute_the_same(generator: Generato
 
     def passes() -> torch.Tensor:
         with torch.inference_mode():
-            first = model(tokens[:, :8], attention_mask=mask[:, :8], use_cache=True)
-            return model(tokens[:, 8:], attention_mask=mask, past_key_values=first.past_key_values).logits
+            cache = {cache_argument(type(model).forward): DynamicCache(config=model.config)}
+            model(tokens[:, :8], attention_mask=mask[:, :8], use_cache=True, **cache)
+            return model(tokens[:, 8:], attention_mask=mask, **cache).logits
 
     expected = passes()
     with grouped(model):
