@@ -58,9 +58,7 @@ def test_our_endpoint_answers_all_and_the_command_prints_it(
     assert (found["requests"], found["answered"], found["shed"], found["failed"]) == (20, 20, 0, 0)
     assert 0 < found["answered_ms"]["p50"] <= found["answered_ms"]["p95"] <= found["answered_ms"]["p99"]
     assert found["tokens_per_s"] > 0
-    assert found["seconds"] == pytest.approx(
-        20 / found["answers_per_s"], abs=0.001
-    )  # it is given in whole milliseconds
+    assert found["seconds"] == pytest.approx(20 / found["answers_per_s"], abs=0.001)  # given in milliseconds
     assert "answered p95, ms" in shown and "failed" in shown
 
 
