@@ -133,10 +133,17 @@ def _dataset(examples: Sequence[Encoded]) -> Dataset:
     return Dataset.from_dict({name: [getattr(example, name) for example in examples] for name in columns})
 
 
+_CHECKPOINTING = next(
+    name for name in ("activation_checkpointing", "gradient_checkpointing") if name in SFTConfig.__dataclass_fields__
+)
+"""What transformers calls it: the first since 5.24, where TRL's own default for the second warns."""
+
+
 def trainer_arguments(config: Config, device: torch.device, out: Path, steps: int) -> SFTConfig:
     """TRL's settings for ``config`` on ``device``; ``steps`` are those of the whole training."""
     training = config.training
     precision = resolve_precision(training.precision, device)
+    checkpointing: dict[str, Any] = {_CHECKPOINTING: training.gradient_checkpointing is True}  # auto is decided before
     return SFTConfig(
         output_dir=str(out),
         seed=config.seed,
@@ -145,7 +152,7 @@ def trainer_arguments(config: Config, device: torch.device, out: Path, steps: in
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=max(training.batch_size, config.inference.batch_size),
         gradient_accumulation_steps=training.gradient_accumulation_steps,
-        gradient_checkpointing=training.gradient_checkpointing is True,  # auto is decided before
+        **checkpointing,
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.lr_scheduler,
         warmup_steps=round(training.warmup_ratio * steps),
